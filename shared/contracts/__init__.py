@@ -1,0 +1,1 @@
+"""The language between services: events, topics, the CloudEvents envelope."""
