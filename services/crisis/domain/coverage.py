@@ -1,0 +1,91 @@
+"""Leases: an acknowledgement covers its flags for a while, never for good.
+
+An acknowledgement lasts until max(t0 + t4, ack + t4 − t3); progress renews it by the same difference; a contact that
+reached the patient lasts until max(t0 + t5, contact + t5 − t4). A lapsed lease starts a new episode and rings again.
+An imminent flag is covered only while people of two distinct roles hold it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from shared.contracts.levels import Level
+from services.crisis.domain.budget import BUDGETS
+from services.crisis.domain.facts import Acknowledged, Contacted, Flag, Progress
+
+REACHED = ("reached", "emergency_services")
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Somebody's hold on a flag."""
+
+    person: str
+    role: str
+    starts: float
+    ends: float
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Whether a flag is held now, until when, and the episode it rings in otherwise."""
+
+    covered_until: float | None
+    episode: int
+    episode_start: float
+    holders: tuple[Lease, ...]
+
+    def holds(self, person: str) -> bool:
+        """Whether this person holds the flag now."""
+        return any(lease.person == person for lease in self.holders)
+
+
+def leases(
+    flag: Flag,
+    level: Level,
+    acks: Iterable[Acknowledged],
+    progress: Iterable[Progress],
+    contacts: Iterable[Contacted],
+) -> list[Lease]:
+    """Every lease on this flag, ended ones too."""
+    budget = BUDGETS[level]
+    found: list[Lease] = []
+    role_of: dict[str, str] = {}
+    for ack in acks:
+        if flag.flag_id in ack.flags:
+            role_of[ack.person] = ack.role
+            found.append(Lease(ack.person, ack.role, ack.at, max(flag.at + budget.t4, ack.at + budget.lease_s)))
+    for sign in progress:
+        if flag.flag_id in sign.flags:
+            found.append(Lease(sign.person, role_of.get(sign.person, "clinician"), sign.at, sign.at + budget.lease_s))
+    for contact in contacts:
+        if flag.flag_id in contact.flags:
+            ends = contact.at + budget.lease_s
+            if contact.result in REACHED:
+                ends = max(flag.at + budget.t5, contact.at + budget.t5 - budget.t4)
+            found.append(Lease(contact.person, role_of.get(contact.person, "clinician"), contact.at, ends))
+    return found
+
+
+def coverage(flag: Flag, level: Level, found: list[Lease], now: float) -> Coverage:
+    """What the leases mean at `now`."""
+    needed = 2 if level == "imminent" else 1
+    spans = _covered_spans(found, needed)
+    ended = [end for _, end in spans if end <= now]
+    # A lease heard from a replica whose message was under way may begin a moment in the future: it holds already.
+    running = [end for _, end in spans if end > now]
+    holders = tuple(lease for lease in found if lease.ends > now)
+    return Coverage(max(running) if running else None, len(ended), max(ended) if ended else flag.at, holders)
+
+
+def _covered_spans(found: list[Lease], needed: int) -> list[tuple[float, float]]:
+    moments = sorted({moment for lease in found for moment in (lease.starts, lease.ends)})
+    spans: list[tuple[float, float]] = []
+    for begin, end in zip(moments, moments[1:], strict=False):
+        roles = {lease.role for lease in found if lease.starts <= begin and lease.ends >= end}
+        if len(roles) < needed:
+            continue
+        if spans and spans[-1][1] == begin:
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((begin, end))
+    return spans
