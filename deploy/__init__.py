@@ -1,0 +1,1 @@
+"""How Vigil is run: images, charts, the local stack and the command line."""
