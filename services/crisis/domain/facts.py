@@ -102,7 +102,8 @@ class Handed:
     attempt: Attempt
     provider: str
     provider_id: str
-    address_digest: str
+    address_digest: str = ""
+    body_digest: str = ""
     at: float = _stamp()
 
 

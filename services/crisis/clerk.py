@@ -1,0 +1,319 @@
+"""The clerk writes the table to the store, where nobody waits for it, and brings what others wrote.
+
+One document per case, compare-and-set; on a conflict load, merge, decide again. Who owns a case is decided inside that
+write and nowhere else. While the store is silent everything stays in memory and journal and is written afterwards.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from shared.time.clock import iso
+from services.crisis.clock import CrisisClock
+from services.crisis.domain.case import Case, case_id_of, case_of
+from services.crisis.domain.facts import Accepted, Closed, Fact, Flag, Offered, Owned
+from services.crisis.domain.ledger import folded
+from services.crisis.domain.roster import Roster
+from services.crisis.domain.timeline import GENESIS, event_of, lines_of
+from services.crisis.ports import Cases, Conflict, StoredCase, StoreSilent
+from services.crisis.table import Table
+from services.crisis.times import Times
+
+WRITERS = 16
+CONFLICTS_MAX = 20
+# Folding starts where a document would grow: a few dozen lines for each replica and intent.
+KEPT_TRIES = 12
+SCANNED_MAX = 500
+
+
+class Relay(Protocol):
+    """Projects a document's outbox (timeline lines, events) and clears it."""
+
+    def wake(self, case_id: str, patient_id: str, entries: Sequence[dict[str, Any]]) -> None: ...
+
+
+class Clerk:
+    """Keeps the store's copy of the table."""
+
+    def __init__(
+        self,
+        *,
+        me: str,
+        clock: CrisisClock,
+        times: Times,
+        table: Table,
+        cases: Cases,
+        roster: Callable[[], Roster],
+        relay: Relay,
+        on_silent: Callable[[bool], None],
+    ) -> None:
+        self._me = me
+        self._clock = clock
+        self._times = times
+        self._table = table
+        self._cases = cases
+        self._roster = roster
+        self._relay = relay
+        self._on_silent = on_silent
+        self._stored: dict[str, StoredCase] = {}
+        self._dirty: dict[str, None] = {}
+        self._writing: dict[str, asyncio.Task[bool]] = {}
+        self._ready = False
+        self._scanned_to = 0.0
+        self.hear: Callable[[str, Iterable[Flag | Fact]], object] = lambda patient_id, items: None
+        self.say: Callable[[str, Sequence[Flag | Fact]], None] = lambda patient_id, items: None
+        self.shift: Callable[[float], None] = lambda by_s: None
+
+    def note(self, patient_id: str) -> None:
+        """Something about this patient is not in the store yet; written with the next batch."""
+        self._dirty[patient_id] = None
+
+    @property
+    def waiting(self) -> int:
+        """How many patients' news are not in the store yet."""
+        return len(self._dirty)
+
+    def recorded(self, patient_id: str) -> bool:
+        """Whether the store has everything this replica knows of the patient's open flags."""
+        return patient_id not in self._dirty and patient_id not in self._writing
+
+    async def record(self, patient_id: str) -> bool:
+        """Write what is new of this patient now; True when the store has all of it, False when it is silent."""
+        running = self._writing.get(patient_id)
+        if running is not None:
+            await asyncio.wait((running,))
+            if patient_id not in self._dirty:
+                return not running.cancelled() and running.exception() is None and running.result()
+            running = self._writing.get(patient_id)
+        if running is None:
+            running = asyncio.get_running_loop().create_task(self._write(patient_id, None))
+            self._writing[patient_id] = running
+            running.add_done_callback(lambda done: self._writing.pop(patient_id, None))
+        await asyncio.wait((running,))
+        return not running.cancelled() and running.exception() is None and running.result()
+
+    async def decide_inside(self, patient_id: str, verdict: Callable[[Case, StoredCase | None], list[Fact]]) -> list[Fact]:
+        """Let `verdict` decide inside a compare-and-set on the freshest case; returns the facts it added.
+
+        `verdict` may be called again after a conflict, and raises to refuse. Raises StoreSilent when nothing can be decided.
+        """
+        await self._require_ready()
+        await self._load(patient_id)
+        added: list[Fact] = []
+
+        def keep(case: Case, stored: StoredCase | None) -> list[Fact]:
+            added[:] = verdict(case, stored)
+            return added
+
+        while (running := self._writing.get(patient_id)) is not None:
+            await asyncio.wait((running,))
+        task = asyncio.get_running_loop().create_task(self._write(patient_id, keep))
+        self._writing[patient_id] = task
+        task.add_done_callback(lambda done: self._writing.pop(patient_id, None))
+        await asyncio.wait((task,))
+        if not task.result():
+            raise StoreSilent("the decision could not be recorded")
+        return added
+
+    async def look(self, patient_id: str) -> bool:
+        """Bring what others recorded of this patient; False when the store is silent."""
+        try:
+            await self._load(patient_id)
+        except StoreSilent:
+            return False
+        return True
+
+    # For ever
+
+    async def run(self) -> None:
+        """Write batches every `clerk` seconds."""
+        gate = asyncio.Semaphore(WRITERS)
+
+        async def one(patient_id: str) -> None:
+            async with gate:
+                await self.record(patient_id)
+
+        while True:
+            await self._clock.sleep(self._times.clerk)
+            if not self._dirty or not self._ready:
+                continue
+            batch = [patient_id for patient_id in self._dirty if patient_id not in self._writing]
+            await asyncio.gather(*(one(patient_id) for patient_id in batch))
+
+    async def scan(self) -> None:
+        """Hear the store's clock and what others recorded, every `scan` seconds."""
+        while True:
+            try:
+                await self.scan_once()
+                self._on_silent(False)
+            except StoreSilent:
+                self._on_silent(True)
+            await self._clock.sleep(self._times.scan)
+
+    async def scan_once(self) -> None:
+        """One look at the store: its clock first, then all that changed (at the start: every open case)."""
+        asked_at = self._clock.now()
+        store_now = await self._cases.store_now()
+        by_s = self._clock.hear_store(store_now, asked_at)
+        if by_s:
+            self.shift(by_s)
+        if not self._ready:
+            await self._cases.ready()
+            for stored in await self._cases.all_open():
+                self._adopt(stored)
+            self._scanned_to = store_now
+            self._ready = True
+            for patient_id in self._table.entries:
+                self._dirty[patient_id] = None
+            return
+        # A little overlap: a write stamped before this look may have become visible only after the last one.
+        for stored in await self._cases.changed_since(self._scanned_to - 2 * self._times.scan, SCANNED_MAX):
+            known = self._stored.get(stored.patient_id)
+            if known is None or known.case_id != stored.case_id or known.version < stored.version:
+                self._adopt(stored)
+        self._scanned_to = store_now
+
+    async def _require_ready(self) -> None:
+        if not self._ready:
+            raise StoreSilent("the store has not answered yet")
+
+    async def _load(self, patient_id: str) -> None:
+        entry = self._table.entries.get(patient_id)
+        flag_ids = tuple(entry.ledger.open_flags()) if entry is not None else ()
+        found = await self._cases.load(patient_id, flag_ids)
+        for stored in sorted(found, key=lambda one: one.open):
+            self._adopt(stored)
+        if not any(stored.open for stored in found):
+            self._stored.pop(patient_id, None)
+
+    def _adopt(self, stored: StoredCase) -> None:
+        known = self._stored.get(stored.patient_id)
+        if stored.open:
+            if known is None or known.case_id != stored.case_id or known.version < stored.version:
+                self._stored[stored.patient_id] = stored
+        elif known is not None and known.case_id == stored.case_id:
+            del self._stored[stored.patient_id]
+        self.hear(stored.patient_id, stored.items)
+
+    async def _write(self, patient_id: str, verdict: Callable[[Case, StoredCase | None], list[Fact]] | None) -> bool:
+        if not self._ready:
+            return False
+        for _ in range(CONFLICTS_MAX):
+            self._dirty.pop(patient_id, None)
+            stored = self._stored.get(patient_id)
+            case = self._case_to_write(patient_id, stored)
+            if case is None:
+                return verdict is None
+            decided: list[Fact] = verdict(case, stored) if verdict is not None else []
+            decided += self._ownership(case)
+            try:
+                await self._save(case, stored, decided)
+            except Conflict as conflict:
+                self._dirty[patient_id] = None
+                if not conflict.found:
+                    self._stored.pop(patient_id, None)
+                for found in sorted(conflict.found, key=lambda one: one.open):
+                    self._adopt(found)
+                continue
+            except StoreSilent:
+                self._dirty[patient_id] = None
+                return False
+            if decided:
+                self.say(patient_id, decided)
+                self._clean_if_only(patient_id, decided)
+            return True
+        self._dirty[patient_id] = None
+        return False
+
+    def _clean_if_only(self, patient_id: str, decided: list[Fact]) -> None:
+        # What was just decided is in the document already: saying it must not cause another write by itself.
+        stored = self._stored.get(patient_id)
+        entry = self._table.entries.get(patient_id)
+        if entry is None or stored is None:
+            self._dirty.pop(patient_id, None)
+            return
+        known = set(stored.items)
+        if all(fact in known for fact in entry.ledger.about(entry.ledger.open_flags())):
+            self._dirty.pop(patient_id, None)
+
+    def _case_to_write(self, patient_id: str, stored: StoredCase | None) -> Case | None:
+        """The open case; or, when this replica heard of its closing before the store did, the case being closed."""
+        case = self._table.case(patient_id)
+        if stored is not None:
+            entry = self._table.entries[patient_id]
+            ids = {item.flag_id for item in stored.items if isinstance(item, Flag)}
+            if case is None or ids.isdisjoint(case.flags):
+                flags = {f: entry.ledger.flags[f] for f in ids if f in entry.ledger.flags}
+                return case_of(entry.ledger, flags) if flags else case
+        if case is not None:
+            for line in folded(self._table.entries[patient_id].ledger, self._me, KEPT_TRIES):
+                self.hear(patient_id, [line])
+                case = self._table.case(patient_id) or case
+        return case
+
+    def _ownership(self, case: Case) -> list[Fact]:
+        """Who owns the case, when that is still undecided: generation 1 from the earliest acknowledgement, later ones from
+        an acceptance whose offer names the current generation."""
+        now, flags = self._clock.now(), tuple(sorted(case.flags))
+        if case.owned is None:
+            if not case.acks:
+                return []
+            first = case.acks[0]
+            return [Owned(1, first.person, first.ack_id, flags, at=now)]
+        offers: dict[str, Offered] = {offer.offer_id: offer for offer in case.offers}
+        taken: list[Accepted] = sorted(case.accepted, key=lambda a: (a.at, a.offer_id))
+        for accepted in taken:
+            offer = offers.get(accepted.offer_id)
+            if offer is not None and offer.generation == case.owned.generation and offer.to == accepted.person:
+                return [Owned(offer.generation + 1, accepted.person, offer.offer_id, flags, at=now)]
+        return []
+
+    async def _save(self, case: Case, stored: StoredCase | None, decided: list[Fact]) -> None:
+        known = set(stored.items) if stored is not None else set()
+        items: list[Flag | Fact] = [*case.flags.values(), *case.facts]
+        items += [fact for fact in decided if fact not in set(items)]
+        new = [item for item in items if item not in known]
+        if not new and stored is not None:
+            return
+        closes = any(isinstance(item, Closed) for item in items) and _all_closed(case, items)
+        seq, prev_hash = (stored.timeline_seq, stored.timeline_hash) if stored is not None else (0, GENESIS)
+        lines, seq, prev_hash = lines_of(new, seq, prev_hash, self._roster().version)
+        case_id = stored.case_id if stored is not None else case_id_of(case.first_flag.flag_id)
+        version = (stored.version if stored is not None else 0) + 1
+        draft = StoredCase(case_id, case.patient_id, not closes, version, tuple(items), seq, prev_hash)
+        outbox = self._outbox(case, case_id, new, lines)
+        if stored is None:
+            await self._cases.insert(draft, outbox, None)
+        else:
+            await self._cases.replace(draft, outbox, None)
+        if draft.open:
+            self._stored[case.patient_id] = draft
+        else:
+            self._stored.pop(case.patient_id, None)
+        self._relay.wake(case_id, case.patient_id, outbox)
+
+    def _outbox(self, case: Case, case_id: str, new: list[Flag | Fact], lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = [{"id": f"{case_id}:{line['seq']}", "kind": "timeline", "line": line} for line in lines]
+        for item in new:
+            told = event_of(item, case, case_id)
+            if told is None:
+                continue
+            event_id, event = told
+            entries.append(
+                {
+                    "id": event_id,
+                    "kind": "event",
+                    "type": event.TYPE,  # type: ignore[attr-defined]
+                    "data": event.model_dump(mode="json"),
+                    "time": iso(item.at),
+                    "programme_id": case.first_flag.programme_id,
+                }
+            )
+        return entries
+
+
+def _all_closed(case: Case, items: list[Flag | Fact]) -> bool:
+    closed = {flag_id for item in items if isinstance(item, Closed) for flag_id in item.flags}
+    return closed.issuperset(case.flags)
+
+

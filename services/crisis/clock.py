@@ -1,0 +1,40 @@
+"""The one clock of crisis: monotonic time plus the offset to the store's clock.
+
+A replica whose own wall clock is wrong cannot escalate everybody's cases: until the store has answered once, the offset
+kept from last time is used; the first answer tells by how much every stamp taken so far must be shifted.
+"""
+
+from shared.time.clock import Clock
+
+
+class CrisisClock:
+    """Seconds since the epoch as the store counts them."""
+
+    def __init__(self, clock: Clock, kept_skew_s: float = 0.0) -> None:
+        self._clock = clock
+        self._offset_s = clock.now_s() - clock.monotonic_s() + kept_skew_s
+        self.settled = False
+
+    def now(self) -> float:
+        """Now, seconds since the epoch."""
+        return self._clock.monotonic_s() + self._offset_s
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        await self._clock.sleep(seconds)
+
+    def hear_store(self, store_now_s: float, asked_at_s: float) -> float:
+        """Adopt the store's time, read at the middle of the request; returns the shift for stamps taken before.
+
+        `asked_at_s` is this clock's time when the request was written. Small later differences are drift and shift nothing.
+        """
+        difference = store_now_s - (asked_at_s + self.now()) / 2.0
+        first = not self.settled
+        self.settled = True
+        self._offset_s += difference
+        return difference if first else 0.0
+
+    @property
+    def skew_s(self) -> float:
+        """How far the store's clock is ahead of this machine's wall clock; kept beside the bookmark."""
+        return self.now() - self._clock.now_s()

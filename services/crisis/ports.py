@@ -1,0 +1,103 @@
+"""What crisis needs from outside; every port has a real adapter and a twin in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from services.crisis.domain.facts import Fact, Flag
+
+
+class Journal(Protocol):
+    """This replica's own disk: survives the process by `write(2)`, the machine by fsync on a thread of its own."""
+
+    def append(self, kind: str, body: bytes) -> int:
+        """Write one record now; returns its position. Never waits for the disk."""
+        ...
+
+    async def durable(self, position: int) -> None:
+        """Return when everything up to the position is on the disk."""
+        ...
+
+
+class Peers(Protocol):
+    """The other replicas (and listeners outside the ranks)."""
+
+    def spread(self, patient_id: str, items: Sequence[Flag | Fact]) -> None:
+        """Tell all of them, at once and again until they confirm. Never waits."""
+        ...
+
+
+class PageRefused(Exception):
+    """A provider did not take a page; `maybe` when the phone may have rung all the same."""
+
+    def __init__(self, reason: str, *, maybe: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.maybe = maybe
+
+
+class PageProvider(Protocol):
+    """Somebody who can make a phone ring."""
+
+    name: str
+
+    async def send(self, channel: str, address: str, text: str, reference: str) -> str:
+        """Hand one page over; returns the provider's id for it, raises PageRefused. `reference` returns in its receipt."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCase:
+    """A case document as the store holds it."""
+
+    case_id: str
+    patient_id: str
+    open: bool
+    version: int
+    items: tuple[Flag | Fact, ...]
+    timeline_seq: int
+    timeline_hash: str
+
+
+class StoreSilent(Exception):
+    """The store did not answer in time, or refused."""
+
+
+class Conflict(Exception):
+    """Somebody else wrote first; `found` holds the documents to merge."""
+
+    def __init__(self, found: tuple[StoredCase, ...]) -> None:
+        super().__init__(f"{len(found)} documents to merge")
+        self.found = found
+
+
+class Cases(Protocol):
+    """The store's copy of the table: one document per case, written by compare-and-set."""
+
+    async def ready(self) -> None:
+        """Return when both unique indexes exist; raises StoreSilent."""
+        ...
+
+    async def store_now(self) -> float:
+        """The store's own clock, seconds since the epoch; raises StoreSilent."""
+        ...
+
+    async def insert(self, case: StoredCase, outbox: Sequence[dict[str, Any]], next_due: float | None) -> None:
+        """Write a new case; raises Conflict when the patient has an open one or a flag is known, StoreSilent."""
+        ...
+
+    async def replace(self, case: StoredCase, outbox: Sequence[dict[str, Any]], next_due: float | None) -> None:
+        """Write the next version (`case.version` − 1 must be the store's); raises Conflict, StoreSilent."""
+        ...
+
+    async def load(self, patient_id: str, flag_ids: Sequence[str]) -> tuple[StoredCase, ...]:
+        """The patient's open document and those holding one of the flags, closed ones too; raises StoreSilent."""
+        ...
+
+    async def changed_since(self, at: float, limit: int) -> tuple[StoredCase, ...]:
+        """Documents written after a store time, oldest first; raises StoreSilent."""
+        ...
+
+    async def all_open(self) -> tuple[StoredCase, ...]:
+        """Every open document; raises StoreSilent."""
+        ...
