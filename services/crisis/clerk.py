@@ -57,6 +57,7 @@ class Clerk:
         self._on_silent = on_silent
         self._stored: dict[str, StoredCase] = {}
         self._dirty: dict[str, None] = {}
+        self._later: dict[str, asyncio.TimerHandle] = {}
         self._writing: dict[str, asyncio.Task[bool]] = {}
         self._ready = False
         self._scanned_to = 0.0
@@ -67,6 +68,16 @@ class Clerk:
     def note(self, patient_id: str) -> None:
         """Something about this patient is not in the store yet; written with the next batch."""
         self._dirty[patient_id] = None
+
+    def note_later(self, patient_id: str) -> None:
+        """A peer said something and will write it; this replica does if it is still missing after `second_hand`."""
+        if patient_id not in self._later:
+            loop = asyncio.get_running_loop()
+            self._later[patient_id] = loop.call_later(self._times.second_hand, self._now_mine, patient_id)
+
+    def _now_mine(self, patient_id: str) -> None:
+        self._later.pop(patient_id, None)
+        self._settle(patient_id)
 
     @property
     def waiting(self) -> int:
@@ -204,7 +215,11 @@ class Clerk:
             case = self._case_to_write(patient_id, stored)
             if case is None:
                 return verdict is None
-            decided: list[Fact] = verdict(case, stored) if verdict is not None else []
+            try:
+                decided: list[Fact] = verdict(case, stored) if verdict is not None else []
+            except Exception:
+                self._dirty[patient_id] = None
+                raise
             decided += self._ownership(case)
             try:
                 await self._save(case, stored, decided)
@@ -220,20 +235,21 @@ class Clerk:
                 return False
             if decided:
                 self.say(patient_id, decided)
-                self._clean_if_only(patient_id, decided)
+            self._settle(patient_id)
             return True
         self._dirty[patient_id] = None
         return False
 
-    def _clean_if_only(self, patient_id: str, decided: list[Fact]) -> None:
-        # What was just decided is in the document already: saying it must not cause another write by itself.
-        stored = self._stored.get(patient_id)
+    def _settle(self, patient_id: str) -> None:
+        """Leave the patient with the next batch exactly when the store still lacks something."""
         entry = self._table.entries.get(patient_id)
-        if entry is None or stored is None:
-            self._dirty.pop(patient_id, None)
-            return
-        known = set(stored.items)
-        if all(fact in known for fact in entry.ledger.about(entry.ledger.open_flags())):
+        flags = entry.ledger.open_flags() if entry is not None else {}
+        stored = self._stored.get(patient_id)
+        known = set(stored.items) if stored is not None else set()
+        lacking = entry is not None and any(item not in known for item in (*flags.values(), *entry.ledger.about(flags)))
+        if lacking:
+            self._dirty[patient_id] = None
+        else:
             self._dirty.pop(patient_id, None)
 
     def _case_to_write(self, patient_id: str, stored: StoredCase | None) -> Case | None:

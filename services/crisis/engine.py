@@ -33,6 +33,7 @@ class Recorder(Protocol):
     """How the table reaches the store: see services.crisis.clerk."""
 
     def note(self, patient_id: str) -> None: ...
+    def note_later(self, patient_id: str) -> None: ...
     async def record(self, patient_id: str) -> bool: ...
     async def look(self, patient_id: str) -> bool: ...
 
@@ -96,6 +97,7 @@ class Engine:
         if new:
             if keep:
                 self._journal.keep(patient_id, new)
+                self._recorder.note_later(patient_id)
             self._tell(patient_id, new)
         # A known flag may have become fresh: decide either way.
         self.touch(patient_id)

@@ -5,7 +5,7 @@ from typing import Literal
 Level = Literal["low", "moderate", "high", "imminent"]
 
 LEVELS: tuple[Level, ...] = ("low", "moderate", "high", "imminent")
-_RANK = {level: rank for rank, level in enumerate(LEVELS)}
+_RANK: dict[str, int] = {level: rank for rank, level in enumerate(LEVELS)}
 
 
 def rank(level: str) -> int:

@@ -12,10 +12,10 @@ class Routing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    region: str = Field("unknown", max_length=32)
-    language: str = Field("unknown", max_length=16)
-    track: str = Field("unknown", max_length=32)
-    own_clinician_id: str | None = Field(None, max_length=64)
+    region: str = Field(default="unknown", max_length=32)
+    language: str = Field(default="unknown", max_length=16)
+    track: str = Field(default="unknown", max_length=32)
+    own_clinician_id: str | None = Field(default=None, max_length=64)
     minor: bool | None = None
 
 
@@ -37,4 +37,4 @@ class RiskFlagged(BaseModel):
     source_id: str = Field(max_length=64)
     accepted_at: str = Field(max_length=40)
     routing: Routing = Routing()
-    reporter: str | None = Field(None, max_length=64)
+    reporter: str | None = Field(default=None, max_length=64)

@@ -11,7 +11,7 @@ from shared.contracts.levels import Level
 
 
 def _stamp() -> float:
-    return field(compare=False, default=0.0, kw_only=True)  # type: ignore[return-value]
+    return field(compare=False, default=0.0, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +290,7 @@ Fact = (
     | Upto
 )
 
-FACTS: tuple[type, ...] = Fact.__args__  # type: ignore[attr-defined]
+FACTS: tuple[type, ...] = Fact.__args__
 ATTEMPT_FACTS = (Intended, Sending, Failed, Handed)
 
 _Stamped = TypeVar("_Stamped", Flag, Fact)
@@ -313,13 +313,15 @@ def restamped(item: _Stamped, at: float) -> _Stamped:
 def shifted(item: _Stamped, by_s: float) -> _Stamped:
     """The same statement on a clock that was set `by_s` seconds forward."""
     if isinstance(item, Upto):
-        moved = {
-            name: None if value is None else value + by_s
-            for name, value in (
-                ("handed_first", item.handed_first),
-                ("handed_last", item.handed_last),
-                ("maybe_last", item.maybe_last),
-            )
-        }
-        return replace(item, at=item.at + by_s, **moved)
+        return replace(
+            item,
+            at=item.at + by_s,
+            handed_first=_moved(item.handed_first, by_s),
+            handed_last=_moved(item.handed_last, by_s),
+            maybe_last=_moved(item.maybe_last, by_s),
+        )
     return replace(item, at=item.at + by_s)
+
+
+def _moved(at: float | None, by_s: float) -> float | None:
+    return None if at is None else at + by_s
