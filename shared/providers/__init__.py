@@ -1,0 +1,1 @@
+"""Adapters to those who make phones ring; no service's rules in here."""

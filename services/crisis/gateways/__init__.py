@@ -1,0 +1,1 @@
+"""What crisis reaches outside itself: its own disk, its peers, the providers."""

@@ -1,0 +1,111 @@
+"""Twilio's REST API: text messages and calls, and the signatures of its callbacks.
+
+Only a 2xx counts as accepted. Refused connections and error statuses are definite (the phone cannot have rung); timeouts
+and resets are not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+from xml.sax.saxutils import escape, quoteattr
+
+import aiohttp
+import orjson
+from twilio.request_validator import RequestValidator
+
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class ProviderRefused(Exception):
+    """The provider did not accept; `maybe` when the phone may have rung all the same."""
+
+    def __init__(self, reason: str, *, maybe: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.maybe = maybe
+
+
+@dataclass(frozen=True, slots=True)
+class TwilioAccount:
+    """Where and as whom to call; `sender` is our own number in E.164."""
+
+    base_url: str
+    account_sid: str
+    auth_token: str
+    sender: str = "+15550000000"
+
+
+class Twilio:
+    """Sends messages and calls through one account."""
+
+    def __init__(self, account: TwilioAccount, session: aiohttp.ClientSession) -> None:
+        self._account = account
+        self._session = session
+        root = f"{account.base_url.rstrip('/')}/2010-04-01/Accounts/{account.account_sid}"
+        self._messages_url = f"{root}/Messages.json"
+        self._calls_url = f"{root}/Calls.json"
+        authorization = aiohttp.encode_basic_auth(account.account_sid, account.auth_token)
+        self._headers = {**_FORM, "Authorization": authorization}
+
+    async def message(self, to: str, body: str, status_callback: str) -> str:
+        """Send a text; returns Twilio's message id, raises ProviderRefused."""
+        form = {"To": to, "From": self._account.sender, "Body": body, "StatusCallback": status_callback}
+        return await self._create(self._messages_url, form)
+
+    async def call(self, to: str, say: str, key_press_url: str, status_callback: str) -> str:
+        """Ring and speak, asking for one digit; returns Twilio's call id, raises ProviderRefused."""
+        form = {
+            "To": to,
+            "From": self._account.sender,
+            "Twiml": spoken(say, key_press_url),
+            "StatusCallback": status_callback,
+            "StatusCallbackEvent": "completed",
+        }
+        return await self._create(self._calls_url, form)
+
+    async def _create(self, url: str, form: Mapping[str, str]) -> str:
+        try:
+            async with self._session.post(url, data=urlencode(form).encode(), headers=self._headers) as response:
+                content = await response.read()
+                status = response.status
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            raise ProviderRefused("unreachable", maybe=False) from None
+        except (aiohttp.ClientError, OSError):
+            raise ProviderRefused("reset", maybe=True) from None
+        if not 200 <= status < 300:
+            raise ProviderRefused(f"status_{status}", maybe=False)
+        try:
+            return str(orjson.loads(content)["sid"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            # Accepted is accepted: an unreadable answer costs the receipt, not the page.
+            return ""
+
+
+def spoken(say: str, key_press_url: str) -> str:
+    """TwiML that speaks the text twice and reports one digit."""
+    words = escape(say)
+    return (
+        f"<Response><Gather numDigits=\"1\" action={quoteattr(key_press_url)}>"
+        f"<Say>{words}. Press 1 to acknowledge.</Say></Gather><Say>{words}</Say></Response>"
+    )
+
+
+def answer(text: str | None) -> str:
+    """TwiML that answers a text message; None answers nothing."""
+    return "<Response/>" if text is None else f"<Response><Message>{escape(text)}</Message></Response>"
+
+
+def spoken_answer(text: str) -> str:
+    """TwiML that speaks and hangs up."""
+    return f"<Response><Say>{escape(text)}</Say><Hangup/></Response>"
+
+
+class SignatureCheck:
+    """Tells Twilio's callbacks from forged ones."""
+
+    def __init__(self, auth_token: str) -> None:
+        self._validator = RequestValidator(auth_token)
+
+    def holds(self, url: str, form: Mapping[str, str], signature: str | None) -> bool:
+        """Whether the signature was made with our account's token over this URL and form."""
+        return bool(signature) and bool(self._validator.validate(url, dict(form), signature))
