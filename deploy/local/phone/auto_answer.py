@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +41,8 @@ class AutoAnswer:
         self._pending = 0
         self._acknowledged = 0
         self._resolved = 0
-        self._failed_count = 0
-        self._failed: deque[dict[str, str]] = deque(maxlen=settings.auto_failures_max)
+        self._failed: dict[str, dict[str, str]] = {}
+        self._failed_unlisted = 0
 
     async def start(self) -> None:
         """Start the workers."""
@@ -82,13 +81,13 @@ class AutoAnswer:
             self._pending += 1
 
     def report(self) -> dict[str, Any]:
-        """`{acknowledged, resolved, pending, failed: the latest [{code, step, reason}], failed_count}`."""
+        """`{acknowledged, resolved, pending, failed:[{code, step, reason}], failed_count}`; a later page may still mend a failed one."""
         return {
             "acknowledged": self._acknowledged,
             "resolved": self._resolved,
             "pending": self._pending,
-            "failed": list(self._failed),
-            "failed_count": self._failed_count,
+            "failed": list(self._failed.values()),
+            "failed_count": len(self._failed) + self._failed_unlisted,
         }
 
     async def _work(self) -> None:
@@ -101,6 +100,7 @@ class AutoAnswer:
                 step = "resolve"
                 await self._again(self._resolve, number, code)
                 self._resolved += 1
+                self._failed.pop(code, None)
             except _Never as error:
                 self._fail(code, step, str(error))
             except Exception as error:  # noqa: BLE001 — a worker that died would leave phones ringing
@@ -177,5 +177,7 @@ class AutoAnswer:
 
     def _fail(self, code: str, step: str, reason: str) -> None:
         self._seen.discard(code)
-        self._failed_count += 1
-        self._failed.append({"code": code, "step": step, "reason": reason})
+        if code not in self._failed and len(self._failed) >= self._settings.auto_failures_max:
+            self._failed_unlisted += 1
+            return
+        self._failed[code] = {"code": code, "step": step, "reason": reason}

@@ -24,6 +24,7 @@ class Receipt:
 
     url: str
     form: dict[str, str]
+    era: int
     attempts: int = 0
 
 
@@ -37,6 +38,7 @@ class Receipts:
         self._lanes: dict[str, asyncio.Queue[Receipt]] = {}
         self._workers: list[asyncio.Task[None]] = []
         self._session: ClientSession | None = None
+        self._era = 0
         self.pending = 0
 
     async def start(self) -> None:
@@ -61,7 +63,11 @@ class Receipts:
             _log.warning("receipts_pending_max is reached: a status callback is dropped")
             return
         self.pending += 1
-        self._later(delay_ms, Receipt(url, form))
+        self._later(delay_ms, Receipt(url, form, self._era))
+
+    def forget(self) -> None:
+        """Send none of those that wait: they belong to pages that are forgotten."""
+        self._era += 1
 
     def _later(self, delay_ms: float, receipt: Receipt) -> None:
         asyncio.get_running_loop().call_later(delay_ms / 1000, self._enter, receipt)
@@ -81,6 +87,10 @@ class Receipts:
     async def _work(self, lane: "asyncio.Queue[Receipt]") -> None:
         while True:
             receipt = await lane.get()
+            if receipt.era != self._era:
+                self.pending -= 1
+                self._counts.receipts.labels("forgotten").inc()
+                continue
             outcome = await self._post(receipt)
             self._counts.receipts.labels(outcome).inc()
             if outcome != "failed":

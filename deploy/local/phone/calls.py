@@ -32,6 +32,7 @@ class Calls:
             item["from"],
             fallback_url=form.get("FallbackUrl"),
             status_callback=None if mode == "no_receipt" else form.get("StatusCallback"),
+            era=self._phones.era,
             events=tuple(event for event in CALL_EVENTS if event in form.events) or ("completed",),
         )
         if mode == "undelivered":
@@ -48,7 +49,8 @@ class Calls:
     async def _fetch(self, call: Call, item: Item, url: str) -> None:
         urls = [url] if call.fallback_url is None else [url, call.fallback_url]
         delivery = await self._webhooks.deliver("voice", urls, self.form(call))
-        self._answer(call, item, delivery.document, delivery.delivered_to)
+        if call.era == self._phones.era:
+            self._answer(call, item, delivery.document, delivery.delivered_to)
 
     def _answer(self, call: Call, item: Item, document: str, base_url: str | None) -> None:
         try:
@@ -68,8 +70,8 @@ class Calls:
         asyncio.get_running_loop().call_later(hold_ms / 1000, self.hang_up, call)
 
     def hang_up(self, call: Call) -> None:
-        """The call is over; said once."""
-        if not call.over:
+        """The call is over; said once, and not at all when the phones have been emptied since."""
+        if not call.over and call.era == self._phones.era:
             call.over = True
             self._tell(call, "completed", self._settings.receipt_delay_ms)
 

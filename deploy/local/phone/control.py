@@ -8,6 +8,7 @@ import orjson
 from aiohttp import web
 
 from deploy.local.phone.auto_answer import AutoAnswer
+from deploy.local.phone.callbacks import Receipts
 from deploy.local.phone.conversation import Conversation, NoCall, Outcome
 from deploy.local.phone.faults import OK, Fault, Faults, read_fault
 from deploy.local.phone.phones import Item, NumberUrls, Phones
@@ -25,11 +26,18 @@ class Control:
     """`/_phone…`: JSON in and out, problem+json for what is wrong."""
 
     def __init__(
-        self, settings: PhoneSettings, phones: Phones, faults: Faults, conversation: Conversation, auto: AutoAnswer | None
+        self,
+        settings: PhoneSettings,
+        phones: Phones,
+        faults: Faults,
+        receipts: Receipts,
+        conversation: Conversation,
+        auto: AutoAnswer | None,
     ) -> None:
         self._settings = settings
         self._phones = phones
         self._faults = faults
+        self._receipts = receipts
         self._conversation = conversation
         self._auto = auto
 
@@ -112,8 +120,9 @@ class Control:
         return answer(_fault(fault))
 
     async def forget(self, _request: web.Request) -> web.Response:
-        """`DELETE /_phone`: forget pages, calls, phones' own URLs and the fault in force."""
+        """`DELETE /_phone`: forget pages, calls, receipts that wait, phones' own URLs and the fault in force."""
         self._phones.forget()
+        self._receipts.forget()
         self._faults.set(OK)
         return web.Response(status=204)
 

@@ -25,6 +25,7 @@ class Call:
     fallback_url: str | None = None
     status_callback: str | None = None
     events: tuple[str, ...] = ("completed",)
+    era: int = 0
     sequence: int = 0
     over: bool = False
 
@@ -66,6 +67,7 @@ class Phones:
         self._changed = asyncio.Event()
         self.lines: dict[str, Call] = {}
         self.forgotten = 0
+        self.era = 0
         self.on_item: Callable[[Item], None] | None = None
 
     def stamp(self) -> Item:
@@ -143,3 +145,4 @@ class Phones:
         self._urls.clear()
         self.lines.clear()
         self.forgotten = 0
+        self.era += 1

@@ -43,7 +43,7 @@ class PhoneNetwork:
         if self.auto is not None:
             self.phones.on_item = self.auto.notice
         self.twilio = TwilioApi(settings, self.phones, self.faults, self.receipts, self.calls, self.counts)
-        self.control = Control(settings, self.phones, self.faults, self.conversation, self.auto)
+        self.control = Control(settings, self.phones, self.faults, self.receipts, self.conversation, self.auto)
         self._ready = False
 
     def application(self) -> web.Application:
