@@ -250,6 +250,11 @@ class Engine:
         self._timers.pop(patient_id, None)
         self.touch(patient_id)
 
+    def next_due(self, patient_id: str) -> float | None:
+        """When this patient is decided for next, seconds of the crisis clock."""
+        timer = self._timers.get(patient_id)
+        return None if timer is None else self._clock.now() + timer.when() - self._loop.time()
+
     def lag_s(self) -> float:
         """How late this replica's loop is running, seconds."""
         return max(0.0, self._loop.time() - self._beat_at - _BEAT_S)

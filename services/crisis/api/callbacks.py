@@ -1,0 +1,121 @@
+"""What phones and providers say: signed callbacks, and one-tap links that are safe against pre-fetching."""
+
+from collections.abc import Callable
+from html import escape
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from shared.chassis.http import Problem
+from shared.providers.twilio import SignatureCheck, answer, spoken_answer
+from shared.security.links import ForgedLink, Link, person_of, read_link
+from shared.time.ids import fresh_id, page_code
+from services.crisis.clock import CrisisClock
+from services.crisis.domain.page_text import ACK_DIGIT
+from services.crisis.domain.roster import Roster
+from services.crisis.handlers import Handlers, Reply
+
+_TWIML = "application/xml"
+_DELIVERED = {"delivered": "delivered", "read": "delivered", "completed": "delivered"}
+_UNDELIVERED = {"undelivered", "failed", "busy", "no-answer", "canceled"}
+FORM_MAX_FIELDS = 100
+
+
+class Callbacks:
+    """Routes without a bearer token: the provider's signature or the link's own proves them."""
+
+    def __init__(
+        self,
+        *,
+        handlers: Handlers,
+        clock: CrisisClock,
+        roster: Callable[[], Roster],
+        signature: SignatureCheck,
+        own_url: str,
+        link_key: bytes,
+        on_forged: Callable[[str], None],
+    ) -> None:
+        self._handlers = handlers
+        self._clock = clock
+        self._roster = roster
+        self._signature = signature
+        self._own_url = own_url.rstrip("/")
+        self._link_key = link_key
+        self._on_forged = on_forged
+
+    async def status(self, request: Request) -> Response:
+        """A receipt: 204."""
+        form = await self._signed_form(request)
+        provider_id = form.get("MessageSid") or form.get("CallSid") or ""
+        word = (form.get("MessageStatus") or form.get("CallStatus") or "").lower()
+        outcome = _DELIVERED.get(word) or ("undelivered" if word in _UNDELIVERED else None)
+        if outcome is not None and provider_id:
+            self._handlers.receipt(request.query_params.get("f", ""), provider_id, outcome)
+        return Response(status_code=204)
+
+    async def sms(self, request: Request) -> Response:
+        """An answer by text; 200 with TwiML, an empty one to numbers that are on nobody's roster."""
+        form = await self._signed_form(request)
+        person = self._roster().person_at(form.get("From", ""))
+        if person is None:
+            return Response(answer(None), media_type=_TWIML)
+        reply_id = form.get("MessageSid") or fresh_id()
+        reply = Reply(reply_id, person.id, form.get("Body", "")[:160], None, "sms", self._clock.now())
+        said = self._handlers.reply(reply)
+        return Response(answer(said or "Noted. Nothing is known here under that answer yet."), media_type=_TWIML)
+
+    async def voice(self, request: Request) -> Response:
+        """A key pressed in a call; 200 with TwiML."""
+        form = await self._signed_form(request)
+        person = self._roster().person_at(form.get("To", "")) or self._roster().person_at(form.get("From", ""))
+        if person is None or form.get("Digits") != ACK_DIGIT:
+            return Response(spoken_answer("Not acknowledged. Press 1 to acknowledge."), media_type=_TWIML)
+        reply_id = f"{form.get('CallSid') or fresh_id()}:{form['Digits']}"
+        reply = Reply(reply_id, person.id, "", request.query_params.get("f"), "voice", self._clock.now())
+        return Response(spoken_answer(self._handlers.reply(reply) or "Noted."), media_type=_TWIML)
+
+    async def show_link(self, request: Request) -> Response:
+        """GET shows what the link would do; nothing happens by looking (phones fetch links on their own)."""
+        link, person_id = self._link(request)
+        code = page_code(link.flag_id)
+        name = self._roster().people[person_id].name
+        return HTMLResponse(
+            "<!doctype html><meta name=viewport content='width=device-width'><title>Vigil</title>"
+            "<style>body{font:1.2rem system-ui;margin:2rem;max-width:30rem}button{font:inherit;padding:1rem 2rem;width:100%;"
+            "background:#b00020;color:#fff;border:0;border-radius:.5rem}</style>"
+            f"<h1>Page {escape(code)}</h1><p>{escape(name)}, take this case?</p>"
+            "<form method=post><button>Acknowledge</button></form>"
+        )
+
+    async def follow_link(self, request: Request) -> Response:
+        """POST acknowledges."""
+        link, person_id = self._link(request)
+        reply = Reply(f"link:{request.path_params['token'][:16]}", person_id, "", link.flag_id, "link", self._clock.now())
+        said = self._handlers.reply(reply) or "Noted."
+        return HTMLResponse(
+            "<!doctype html><meta name=viewport content='width=device-width'><title>Vigil</title>"
+            f"<body style='font:1.2rem system-ui;margin:2rem'><p>{escape(said)}</p>"
+        )
+
+    def _link(self, request: Request) -> tuple[Link, str]:
+        try:
+            link = read_link(self._link_key, request.path_params["token"])
+        except ForgedLink:
+            self._on_forged("link")
+            raise Problem(404, "no_such_link", "No such link", "use the newest link you were sent") from None
+        if link.expires_h * 3600 < self._clock.now():
+            raise Problem(410, "link_expired", "The link has expired", "use the newest link you were sent")
+        person_id = person_of(link, self._roster().people)
+        if person_id is None:
+            raise Problem(404, "no_such_link", "No such link", "the person it was made for is not on the roster")
+        return link, person_id
+
+    async def _signed_form(self, request: Request) -> dict[str, str]:
+        async with request.form(max_fields=FORM_MAX_FIELDS) as fields:
+            form = {name: value for name, value in fields.items() if isinstance(value, str)}
+        query = request.url.query
+        url = f"{self._own_url}{request.url.path}{'?' + query if query else ''}"
+        if not self._signature.holds(url, form, request.headers.get("x-twilio-signature")):
+            self._on_forged("callback")
+            raise Problem(403, "signature_refused", "The signature does not hold", "callbacks must be signed by the provider")
+        return form

@@ -1,0 +1,61 @@
+"""`POST /v1/risk-flags`: the express lane's way in."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.chassis.http import Problem, authenticate
+from shared.security.auth import FLAG_WRITE, TokenVerifier
+from services.crisis.accept import Acceptance, Taken, Ticket, Unreadable, read_flags
+from services.crisis.clock import CrisisClock
+from services.crisis.ports import Journal
+
+
+class FlagsApi:
+    """Takes flags: journaled before they are read, paged before the disk has answered."""
+
+    def __init__(
+        self, acceptance: Acceptance, journal: Journal, clock: CrisisClock, verifier: TokenVerifier, journal_answer_s: float
+    ) -> None:
+        self._acceptance = acceptance
+        self._journal = journal
+        self._clock = clock
+        self._verifier = verifier
+        self._journal_answer_s = journal_answer_s
+
+    async def post(self, request: Request) -> Response:
+        """202 with `{flag_id, journaled, known}`, or the list of them for `{"flags": […]}`."""
+        authenticate(request, self._verifier, scopes=(FLAG_WRITE,))
+        raw = await request.body()
+        ticket = self._acceptance.write_down(raw)
+        try:
+            flags = read_flags(raw, self._clock.now())
+        except Unreadable as unreadable:
+            self._acceptance.finish(ticket)
+            raise Problem(422, unreadable.code, "The flag cannot be read", unreadable.detail) from None
+        taken = [self._acceptance.accept(event, at, fresh=True) for event, at in flags]
+        self._acceptance.finish(ticket)
+        journaled = await self._on_disk(ticket, taken)
+        answers: list[dict[str, Any]] = [
+            {"flag_id": one.flag_id, "journaled": journaled, "known": one.known} for one in taken
+        ]
+        single = len(answers) == 1 and b'"flags"' not in raw
+        return Response(orjson.dumps(answers[0] if single else {"flags": answers}), 202, media_type="application/json")
+
+    async def _on_disk(self, ticket: Ticket, taken: list[Taken]) -> bool:
+        """Whether the record is on the disk within `journal_answer`; never an error, only `journaled: false`."""
+        if ticket.position is None:
+            return False
+        waiter = asyncio.ensure_future(self._journal.durable(ticket.position))
+        done, _ = await asyncio.wait((waiter,), timeout=self._journal_answer_s)
+        if not done:
+            waiter.add_done_callback(lambda late: late.exception())
+            return False
+        if waiter.exception() is not None:
+            return False
+        for one in taken:
+            self._acceptance.durable(one.flag_id, "journal")
+        return True

@@ -1,0 +1,51 @@
+"""What a person's answer means: which flags a reply, a key or a link acknowledges."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from shared.time.ids import normal_code, page_code
+from services.crisis.domain.case import Case
+
+BARE = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """The flags named by an answer, per patient; `unclear` holds the codes to choose from, when it named none."""
+
+    patient_id: str | None = None
+    flags: tuple[str, ...] = ()
+    unclear: tuple[str, ...] = ()
+
+
+def codes_in(text: str) -> tuple[str, ...]:
+    """The words of a reply that could be page codes."""
+    return tuple(code for word in text.split() if len(code := normal_code(word)) == 6)
+
+
+def is_bare(text: str) -> bool:
+    """Whether the reply is a plain `1`, however it is wrapped."""
+    return text.strip().strip("'\"`.!").strip() == BARE
+
+
+def meant_by(text: str, person: str, cases: Iterable[Case]) -> Meant:
+    """What a text message from this person acknowledges among the cases paged to them.
+
+    A code names its flag. A bare `1` acknowledges when exactly one open case was paged to that person; otherwise the
+    codes are listed.
+    """
+    paged = [case for case in cases if any(person in case.paged_people(flag_id) for flag_id in case.flags)]
+    for code in codes_in(text):
+        for case in paged:
+            named = tuple(flag_id for flag_id in case.flags if page_code(flag_id) == code)
+            if named:
+                return Meant(case.patient_id, acknowledged_flags(case, person, named))
+    if is_bare(text) and len(paged) == 1:
+        return Meant(paged[0].patient_id, acknowledged_flags(paged[0], person, ()))
+    return Meant(unclear=tuple(page_code(case.first_flag.flag_id) for case in paged))
+
+
+def acknowledged_flags(case: Case, person: str, named: tuple[str, ...]) -> tuple[str, ...]:
+    """The flags an acknowledgement covers, fixed where it is heard: those named and those handed to that person."""
+    handed = {flag_id for flag_id in case.flags if person in case.paged_people(flag_id)}
+    return tuple(sorted(handed.union(flag_id for flag_id in named if flag_id in case.flags)))

@@ -1,0 +1,189 @@
+"""The bus lane: every replica reads every partition of the risk topic, by manual assignment, without a consumer group.
+
+A record is journaled before it is parsed; the bookmark moves when it is journaled. A copy is fresh when its partition was at
+its end at the poll before; backlog never is. A dead bus never stops a start: the reader connects in the background and is
+built anew when it stops making progress.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from shared.contracts.envelope import Undecodable, envelope_of
+from shared.contracts.risk import RiskFlagged
+from shared.contracts.topics import RISK
+from services.crisis.accept import Acceptance, Unreadable, read_flags
+from services.crisis.clock import CrisisClock
+from services.crisis.gateways.bookmark import Bookmark, BookmarkFile
+from services.crisis.ports import Journal
+from services.crisis.times import Times
+
+POLL_RECORDS_MAX = 500
+RECONNECT_S = 0.5
+STALLED_S = 3.0
+log = structlog.get_logger("crisis.bus")
+
+
+class DeadLetters(Protocol):
+    """Where records go that nobody can read."""
+
+    def bury(self, topic: str, key: bytes | None, value: bytes | None, headers: Any, code: str) -> None: ...
+
+
+class BusLane:
+    """Reads the risk topic for ever."""
+
+    def __init__(
+        self,
+        *,
+        bootstrap: str,
+        topic_prefix: str,
+        connection: dict[str, Any],
+        programme_id: str,
+        clock: CrisisClock,
+        times: Times,
+        acceptance: Acceptance,
+        journal: Journal,
+        bookmark: BookmarkFile,
+        dead_letters: DeadLetters,
+        on_age: Callable[[float], None],
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._topic = RISK.full_name(topic_prefix)
+        self._partitions = [TopicPartition(self._topic, number) for number in range(RISK.partitions)]
+        self._connection = connection
+        self._programme_id = programme_id
+        self._clock = clock
+        self._times = times
+        self._acceptance = acceptance
+        self._journal = journal
+        self._file = bookmark
+        self._mark = bookmark.read()
+        self._dead_letters = dead_letters
+        self._on_age = on_age
+        self._at_end: set[TopicPartition] = set()
+        self._journaled_to = 0
+        self.connected = False
+        self.cluster_id = ""
+
+    async def run(self) -> None:
+        """Connect, read, and connect again, for ever."""
+        keeper = asyncio.create_task(self._keep_bookmark())
+        try:
+            while True:
+                try:
+                    await self._read()
+                except (KafkaError, OSError, TimeoutError) as error:
+                    log.warning("bus_lost", error=type(error).__name__)
+                self.connected = False
+                await self._clock.sleep(RECONNECT_S)
+        finally:
+            keeper.cancel()
+
+    async def _read(self) -> None:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=int(self._times.kafka_fetch_wait * 1000),
+            fetch_min_bytes=1,
+            request_timeout_ms=max(1000, int(self._times.kafka_request * 1000)),
+            retry_backoff_ms=100,
+            metadata_max_age_ms=30_000,
+            **self._connection,
+        )
+        try:
+            await asyncio.wait_for(consumer.start(), 10 * self._times.kafka_request)
+            consumer.assign(self._partitions)
+            await self._seek(consumer)
+            self.connected = True
+            await self._poll_for_ever(consumer)
+        finally:
+            await asyncio.wait_for(consumer.stop(), 10 * self._times.kafka_request)
+
+    async def _seek(self, consumer: AIOKafkaConsumer) -> None:
+        self.cluster_id = str(getattr(consumer._client.cluster, "cluster_id", "") or "") or self._mark.cluster_id
+        begins = await consumer.beginning_offsets(self._partitions)
+        ends = await consumer.end_offsets(self._partitions)
+        fits = self._mark.fits(self.cluster_id, self._topic)
+        if not fits:
+            self._mark = Bookmark(self.cluster_id, self._topic, {}, self._mark.skew_s)
+        since_ms = int((self._clock.now() - self._times.backlog) * 1000)
+        found = await consumer.offsets_for_times({tp: since_ms for tp in self._partitions})
+        for tp in self._partitions:
+            kept = self._mark.offsets.get(tp.partition) if fits else None
+            if kept is not None and begins[tp] <= kept <= ends[tp]:
+                consumer.seek(tp, kept)
+                continue
+            if kept is not None:
+                log.warning("bookmark_out_of_range", partition=tp.partition)
+            day_back = found.get(tp)
+            consumer.seek(tp, day_back.offset if day_back is not None else ends[tp])
+        self._at_end = set()
+
+    async def _poll_for_ever(self, consumer: AIOKafkaConsumer) -> None:
+        loop = asyncio.get_running_loop()
+        progressed_at = loop.time()
+        while True:
+            try:
+                batches = await consumer.getmany(timeout_ms=500, max_records=POLL_RECORDS_MAX)
+            except OffsetOutOfRangeError:
+                self._mark = Bookmark(self._mark.cluster_id, self._topic, {}, self._mark.skew_s)
+                await self._seek(consumer)
+                continue
+            taken = 0
+            for tp, records in batches.items():
+                for record in records:
+                    self._take(tp, record, tp in self._at_end)
+                    taken += 1
+                    if taken % self._times.catch_up == 0:
+                        # A day's backlog must not hold up a fresh flag on the other lane.
+                        await asyncio.sleep(0)
+            if batches:
+                progressed_at = loop.time()
+            elif loop.time() - progressed_at > STALLED_S:
+                # aiokafka may stay silent for ever after the cluster was away: ask, and start anew when it is behind.
+                ends = await asyncio.wait_for(consumer.end_offsets(self._partitions), 2 * self._times.kafka_request)
+                if any(ends[tp] > await consumer.position(tp) for tp in self._partitions):
+                    return
+                progressed_at = loop.time()
+            self._at_end = {tp for tp in self._partitions if await self._is_at_end(consumer, tp)}
+
+    async def _is_at_end(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> bool:
+        end = consumer.highwater(tp)
+        return end is None or await consumer.position(tp) >= end
+
+    def _take(self, tp: TopicPartition, record: "ConsumerRecord[bytes, bytes]", fresh: bool) -> None:
+        ticket = self._acceptance.write_down(record.value or b"")
+        try:
+            envelope = envelope_of(record.headers)
+            if envelope.type != RiskFlagged.TYPE:
+                raise Unreadable("unknown_type", "not a risk flag")
+            for event, accepted_at in read_flags(record.value or b"", None):
+                now = self._clock.now()
+                at = min(now, accepted_at) if self._clock.settled or not fresh else now
+                self._on_age(now - at)
+                taken = self._acceptance.accept(event, at, fresh=fresh)
+                self._acceptance.durable(taken.flag_id, "bus")
+        except (Unreadable, Undecodable) as error:
+            log.warning("unreadable_record", code=error.code, partition=tp.partition, offset=record.offset)
+            self._dead_letters.bury(self._topic, record.key, record.value, record.headers, error.code)
+            self._acceptance.accept_unreadable(f"{self._topic}/{tp.partition}/{record.offset}", self._programme_id)
+        self._acceptance.finish(ticket)
+        if ticket.position is not None:
+            self._journaled_to = max(self._journaled_to, ticket.position)
+            self._mark.offsets[tp.partition] = record.offset + 1
+
+    async def _keep_bookmark(self) -> None:
+        while True:
+            await self._clock.sleep(self._times.bookmark)
+            offsets, upto = dict(self._mark.offsets), self._journaled_to
+            try:
+                await self._journal.durable(upto)
+                self._file.write(Bookmark(self._mark.cluster_id, self._topic, offsets, self._clock.skew_s))
+            except OSError as error:
+                log.error("bookmark_not_kept", error=type(error).__name__)
