@@ -1,0 +1,1 @@
+"""Both lanes out of a service: Kafka and the express lane's pumps."""

@@ -1,0 +1,1 @@
+"""Documents and the outbox inside them; one file here knows the driver."""

@@ -1,0 +1,34 @@
+"""Every metric of every service, declared once; budget limits stand on bucket edges, so a breach can be counted exactly.
+
+Labels are codes (levels, lanes, route templates), never ids: no patient can be found in a metric.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# Seconds. 0.1 and 0.25 are the crisis lane's bounds, 1, 5 and 10 those of moderate and low flags and of provider faults.
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+HTTP_REQUEST_SECONDS = Histogram(
+    "vigil_http_request_seconds", "Time to answer a request.", ["method", "route", "status"], buckets=SECONDS
+)
+LOG_LINES_SUPPRESSED = Counter("vigil_log_lines_suppressed", "Log lines held back by the rate limit.", ["logger"])
+
+ANSWERS_ACCEPTED = Counter("vigil_intake_answers_accepted", "Answer sheets evaluated, by what became of them.", ["outcome"])
+FLAGS_RAISED = Counter("vigil_intake_flags_raised", "Risk flags handed to both lanes for the first time.", ["level"])
+ANSWER_SECONDS = Histogram(
+    "vigil_intake_answer_seconds", "Answer sheet accepted to response ready.", ["flagged"], buckets=SECONDS
+)
+LANE_CONFIRM_SECONDS = Histogram(
+    "vigil_lane_confirm_seconds", "Flag handed to a lane until the lane confirmed a copy.", ["lane"], buckets=SECONDS
+)
+LANE_FAILURES = Counter("vigil_lane_failures", "Flags a lane could not confirm.", ["lane", "code"])
+EXPRESS_PENDING = Gauge("vigil_intake_express_pending", "Stored flags still waiting for both lanes' confirmation.")
+EXPRESS_OLDEST_PENDING_S = Gauge(
+    "vigil_intake_express_oldest_pending_seconds", "Age of the oldest stored flag still waiting for both lanes."
+)
+EXPRESS_RESENT = Counter("vigil_intake_express_resent", "Flags sent again by the rescan.")
+ROUTINE_REFUSED = Counter(
+    "vigil_intake_routine_refused", "Routine requests refused because the bound on routine work was reached."
+)
+OUTBOX_PUBLISHED = Counter("vigil_outbox_published", "Outbox entries published, right after the write or by the scan.", ["by"])
+OUTBOX_FAILURES = Counter("vigil_outbox_failures", "Outbox entries that could not be published for now.")
