@@ -27,6 +27,7 @@ def read_arguments(arguments: list[str] | None = None) -> PhoneSettings:
     parser.add_argument("--crisis-urls", default="", help="base URLs of crisis, comma-separated (for --auto-answer)")
     parser.add_argument("--token-file", help="a supervisor's token (for --auto-answer)")
     parser.add_argument("--second-clinician-id", default=PhoneSettings.second_clinician_id)
+    parser.add_argument("--auto-retry-ms", type=float, default=PhoneSettings.auto_retry_ms)
     given = parser.parse_args(arguments)
     crisis_urls = tuple(url for url in given.crisis_urls.split(",") if url)
     if given.auto_answer and not (crisis_urls and given.token_file and given.numbers_url):
@@ -51,6 +52,7 @@ def read_arguments(arguments: list[str] | None = None) -> PhoneSettings:
         auto_answer=given.auto_answer,
         crisis_urls=crisis_urls,
         token_file=given.token_file,
+        auto_retry_ms=given.auto_retry_ms,
         second_clinician_id=given.second_clinician_id,
     )
 

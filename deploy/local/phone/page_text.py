@@ -6,7 +6,7 @@ from math import ceil
 
 _PAGE = re.compile(
     r"VIGIL (?P<level>low|moderate|high|imminent) - (?P<code>[0-9A-HJKMNP-TV-Z]{6})"
-    r" - ack by (?P<ack_by>[0-2][0-9]:[0-5][0-9]) - (?P<link>\S+)(?: (?P<words>.*))?",
+    r" - ack by (?P<ack_by>(?:[01][0-9]|2[0-3]):[0-5][0-9]) - (?P<link>\S+)(?: (?P<words>.*))?",
     re.DOTALL,
 )
 # A voice may say the code sign by sign ("K. 7. Q. 0. 1. 2"), with any words around it.
