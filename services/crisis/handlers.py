@@ -3,7 +3,7 @@ accepting are decisions made inside a compare-and-set, refused (503) while the s
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from shared.contracts.levels import Level, rank
 from shared.time.ids import fresh_id, page_code
@@ -24,7 +24,7 @@ from services.crisis.domain.facts import (
     Progress,
     Receipt,
 )
-from services.crisis.domain.replies import Meant, acknowledged_flags, meant_by
+from services.crisis.domain.replies import Meant, Reply, acknowledged_flags, meant_by
 from services.crisis.domain.roster import Person, Roster
 from services.crisis.engine import Engine
 from services.crisis.ports import StoredCase
@@ -56,18 +56,6 @@ class Refused(Exception):
 
 class Unknown(Exception):
     """No such case here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A person's answer as heard: by text, key or link; `flag_id` when a link or a call named one."""
-
-    reply_id: str
-    person: str
-    text: str
-    flag_id: str | None
-    via: str
-    at: float = field(compare=False, default=0.0)
 
 
 class Handlers:

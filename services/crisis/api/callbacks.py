@@ -13,7 +13,8 @@ from shared.time.ids import fresh_id, page_code
 from services.crisis.clock import CrisisClock
 from services.crisis.domain.page_text import ACK_DIGIT
 from services.crisis.domain.roster import Roster
-from services.crisis.handlers import Handlers, Reply
+from services.crisis.domain.replies import Reply
+from services.crisis.handlers import Handlers
 
 _TWIML = "application/xml"
 _DELIVERED = {"delivered": "delivered", "read": "delivered", "completed": "delivered"}
@@ -102,12 +103,12 @@ class Callbacks:
             link = read_link(self._link_key, request.path_params["token"])
         except ForgedLink:
             self._on_forged("link")
-            raise Problem(404, "no_such_link", "No such link", "use the newest link you were sent") from None
+            raise Problem(404, "no-such-link", "No such link", "use the newest link you were sent") from None
         if link.expires_h * 3600 < self._clock.now():
-            raise Problem(410, "link_expired", "The link has expired", "use the newest link you were sent")
+            raise Problem(410, "link-expired", "The link has expired", "use the newest link you were sent")
         person_id = person_of(link, self._roster().people)
         if person_id is None:
-            raise Problem(404, "no_such_link", "No such link", "the person it was made for is not on the roster")
+            raise Problem(404, "no-such-link", "No such link", "the person it was made for is not on the roster")
         return link, person_id
 
     async def _signed_form(self, request: Request) -> dict[str, str]:
@@ -117,5 +118,5 @@ class Callbacks:
         url = f"{self._own_url}{request.url.path}{'?' + query if query else ''}"
         if not self._signature.holds(url, form, request.headers.get("x-twilio-signature")):
             self._on_forged("callback")
-            raise Problem(403, "signature_refused", "The signature does not hold", "callbacks must be signed by the provider")
+            raise Problem(403, "signature-refused", "The signature does not hold", "callbacks must be signed by the provider")
         return form

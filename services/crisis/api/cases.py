@@ -161,11 +161,11 @@ async def _answer(command: Callable[[], Standing | Awaitable[Standing]]) -> JSON
         raise _unknown() from None
     except Refused as refused:
         extra = {name: value for name, value in asdict(refused.standing).items()}
-        raise Problem(409, "case_stands_against_it", "The case stands against it", refused.why, extra=extra) from None
+        raise Problem(409, "case-stands-against-it", "The case stands against it", refused.why, extra=extra) from None
     except StoreSilent:
         raise Problem(
             503,
-            "store_silent",
+            "store-silent",
             "The store is silent",
             "this decision needs the store; paging and acknowledging go on without it; try again",
             headers={"Retry-After": "1"},
@@ -174,4 +174,4 @@ async def _answer(command: Callable[[], Standing | Awaitable[Standing]]) -> JSON
 
 
 def _unknown() -> Problem:
-    return Problem(404, "unknown_case", "No such case", "ask for a case id, a flag id or a page code of a case known here")
+    return Problem(404, "unknown-case", "No such case", "ask for a case id, a flag id or a page code of a case known here")

@@ -1,5 +1,6 @@
 """`/v1/facts`: what replicas tell each other (scope `crisis.peer`), and the heartbeat of the express lane."""
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -12,7 +13,8 @@ from services.crisis.clock import CrisisClock
 from services.crisis.domain.encoding import Garbled, from_wire, to_wire
 from services.crisis.domain.facts import Fact, Flag
 from services.crisis.engine import Engine
-from services.crisis.handlers import Handlers, Reply
+from services.crisis.domain.replies import Reply
+from services.crisis.handlers import Handlers
 from services.crisis.table import Table
 
 FACTS_MAX = 2000
@@ -29,7 +31,7 @@ class FactsApi:
         handlers: Handlers,
         clock: CrisisClock,
         verifier: TokenVerifier,
-        identity: dict[str, str],
+        identity: Callable[[], dict[str, str]],
     ) -> None:
         self._table = table
         self._engine = engine
@@ -44,7 +46,7 @@ class FactsApi:
         try:
             told = orjson.loads(await request.body())["facts"]
             if len(told) > FACTS_MAX:
-                raise Problem(422, "too_many", "Too many facts", f"send at most {FACTS_MAX} at once")
+                raise Problem(422, "too-many", "Too many facts", f"send at most {FACTS_MAX} at once")
             now = self._clock.now()
             by_patient: dict[str, list[Flag | Fact]] = {}
             for wire in told:
@@ -54,7 +56,7 @@ class FactsApi:
                     by_patient.setdefault(str(wire["patient_id"]), []).append(from_wire(wire, now))
         except (orjson.JSONDecodeError, KeyError, TypeError, Garbled) as error:
             detail = str(error) if isinstance(error, Garbled) else "send {\"facts\": […]}"
-            raise Problem(422, "garbled_facts", "The facts cannot be read", detail) from None
+            raise Problem(422, "garbled-facts", "The facts cannot be read", detail) from None
         for patient_id, items in by_patient.items():
             self._engine.hear(patient_id, items, fresh=True)
         return _json({"confirmed": len(told)}, 202)
@@ -72,7 +74,7 @@ class FactsApi:
     async def heartbeat(self, request: Request) -> Response:
         """200 with this replica's programme, topic prefix and Kafka cluster, for the caller to compare."""
         authenticate(request, self._verifier, scopes=())
-        return _json(self.identity, 200)
+        return _json(self.identity(), 200)
 
 
 def facts_by_patient(told: list[dict[str, Any]], now: float) -> dict[str, list[Flag | Fact]]:

@@ -35,7 +35,7 @@ class FlagsApi:
             flags = read_flags(raw, self._clock.now())
         except Unreadable as unreadable:
             self._acceptance.finish(ticket)
-            raise Problem(422, unreadable.code, "The flag cannot be read", unreadable.detail) from None
+            raise Problem(422, unreadable.code.replace("_", "-"), "The flag cannot be read", unreadable.detail) from None
         taken = [self._acceptance.accept(event, at, fresh=True) for event, at in flags]
         self._acceptance.finish(ticket)
         journaled = await self._on_disk(ticket, taken)

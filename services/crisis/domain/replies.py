@@ -1,12 +1,24 @@
 """What a person's answer means: which flags a reply, a key or a link acknowledges."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.time.ids import normal_code, page_code
 from services.crisis.domain.case import Case
 
 BARE = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A person's answer as heard: by text, key or link; `flag_id` when a link or a call named one."""
+
+    reply_id: str
+    person: str
+    text: str
+    flag_id: str | None
+    via: str
+    at: float = field(compare=False, default=0.0)
 
 
 @dataclass(frozen=True, slots=True)

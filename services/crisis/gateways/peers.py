@@ -1,0 +1,84 @@
+"""The port Peers over the express pumps: facts go at once, and again every `resend` until a peer confirms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from shared.bus.express import Pump
+from services.crisis.domain.encoding import to_wire
+from services.crisis.domain.facts import Fact, Flag
+from services.crisis.domain.replies import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One item on its way to a peer; rendered when it is sent, so that its age is right then."""
+
+    patient_id: str
+    item: Flag | Fact
+
+    def wire(self, now_s: float) -> dict[str, Any]:
+        """The item with its age."""
+        return to_wire(self.item, now_s) | {"patient_id": self.patient_id}
+
+
+@dataclass(frozen=True, slots=True)
+class ToldReply:
+    """A person's answer that could not be resolved here."""
+
+    reply: Reply
+
+    def wire(self, now_s: float) -> dict[str, Any]:
+        """The answer with its age."""
+        reply = self.reply
+        return {
+            "kind": "reply",
+            "reply_id": reply.reply_id,
+            "person": reply.person,
+            "text": reply.text,
+            "flag_id": reply.flag_id,
+            "via": reply.via,
+            "age_ms": round((now_s - reply.at) * 1000.0, 3),
+        }
+
+
+class PumpedPeers:
+    """Tells every peer and listener through a pump of its own."""
+
+    def __init__(self, pumps: Sequence[Pump]) -> None:
+        self._pumps = tuple(pumps)
+
+    def spread(self, patient_id: str, items: Sequence[Flag | Fact]) -> None:
+        """Tell all of them; never waits."""
+        for pump in self._pumps:
+            for item in items:
+                pump.submit(Told(patient_id, item)).add_done_callback(_swallow)
+
+    def pass_on(self, reply: Reply) -> None:
+        """Pass an unresolved answer to all of them."""
+        for pump in self._pumps:
+            pump.submit(ToldReply(reply)).add_done_callback(_swallow)
+
+
+async def table_of(session: aiohttp.ClientSession, url: str, token: str, timeout_s: float) -> list[dict[str, Any]]:
+    """Everything a peer knows, as wire facts; empty when it does not answer."""
+    try:
+        async with session.get(
+            f"{url}/v1/facts",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=aiohttp.ClientTimeout(total=timeout_s),
+        ) as response:
+            if response.status != 200:
+                return []
+            body = await response.json()
+            return list(body["facts"])
+    except (aiohttp.ClientError, OSError, TimeoutError, KeyError, ValueError):
+        return []
+
+
+def _swallow(confirmation: Any) -> None:
+    # A pump reports overflow through its own metric and alarm; the fact stays in this replica's table either way.
+    if not confirmation.cancelled():
+        confirmation.exception()
