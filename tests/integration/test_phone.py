@@ -60,7 +60,7 @@ async def all_receipts_sent(phone: Phone, simulator: PhoneProcess) -> None:
     """Wait until no status callback waits or is under way."""
     async with asyncio.timeout(10):
         while await counted(simulator, "phone_receipts_pending"):
-            await phone.items(None, after=10**9, wait_s=0.05)
+            await phone.items(None, after=10**15, wait_s=0.05)
 
 
 @pytest.mark.asyncio

@@ -60,7 +60,8 @@ class Phones:
         self._clock = clock
         self._items_max = items_max
         self._default_urls = urls
-        self._seq = 0
+        # Not from 0: who watches with `after` must not miss the pages of a simulator that was started again.
+        self._seq = int(clock.now_s() * 1000)
         self._items: list[Item] = []
         self._by_number: dict[str, list[Item]] = defaultdict(list)
         self._urls: dict[str, NumberUrls] = {}

@@ -114,9 +114,20 @@ def test_the_oldest_entries_make_room_and_are_counted() -> None:
 def test_entries_after_a_seq_are_the_newer_ones() -> None:
     phones = _phones(100)
     _write(phones, 6)
-    assert [item["seq"] for item in phones.items(after=4)] == [5, 6]
-    assert [item["seq"] for item in phones.items("+15550100", after=1)] == [3, 5]
+    first = phones.items()[0]["seq"]
+    assert [item["seq"] - first for item in phones.items(after=first + 3)] == [4, 5]
+    assert [item["seq"] - first for item in phones.items("+15550100", after=first)] == [2, 4]
     assert phones.items("+19990000") == []
+
+
+def test_a_simulator_started_again_goes_on_above_the_former_one() -> None:
+    clock = ManualClock()
+    former = Phones(clock, 10, NumberUrls(None, None))
+    _write(former, 5)
+    clock.advance(1)
+    again = Phones(clock, 10, NumberUrls(None, None))
+    _write(again, 1)
+    assert again.items()[0]["seq"] > former.items()[-1]["seq"]
 
 
 def test_a_stamp_has_microseconds_and_a_zone() -> None:
