@@ -124,9 +124,15 @@ class _Replica:
             link=self._link,
         )
         others = [url for url in self.settings.peer_urls if url != self.own_url] + list(self.settings.listener_urls)
-        self.pumps = await self.stack.enter_async_context(pumps_to(others, self.token, self.times, self.clock))
+        self.pumps = await self.stack.enter_async_context(
+            pumps_to(others, self.token, self.times.resend, self.clock.now, self._identity)
+        )
         self.peers = PumpedPeers(self.pumps)
-        self.bus = await self.stack.enter_async_context(EventBus.connected(self.shared))
+        self.bus = await self.stack.enter_async_context(
+            EventBus.connected(
+                self.shared.kafka_bootstrap, self.shared.topic_prefix, self.me, self.shared.kafka_security_file
+            )
+        )
         self.cases = self.wrap("cases", await self.stack.enter_async_context(MongoCases.connected(self.shared, self.times)))
 
     def _build_engine(self) -> None:
@@ -185,6 +191,7 @@ class _Replica:
             journal=self.journal,
             bookmark=self.bookmark,
             dead_letters=self.bus,
+            cluster_id=self.bus.cluster_id,
             on_age=FLAG_TO_HEARD.labels("bus").observe,
         )
         self.relay = relay
@@ -268,7 +275,7 @@ class _Replica:
         return {
             "programme_id": self.shared.programme_id,
             "topic_prefix": self.shared.topic_prefix,
-            "kafka_cluster_id": self.bus_lane.cluster_id,
+            "kafka_cluster_id": self.bus.cluster_id(),
         }
 
     def _link(self, flag_id: str, person_id: str, expires_at_s: float) -> str:

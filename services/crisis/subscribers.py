@@ -25,13 +25,14 @@ from services.crisis.times import Times
 POLL_RECORDS_MAX = 500
 RECONNECT_S = 0.5
 STALLED_S = 3.0
+CLUSTER_ID_TRIES = 20
 log = structlog.get_logger("crisis.bus")
 
 
 class DeadLetters(Protocol):
     """Where records go that nobody can read."""
 
-    def bury(self, topic: str, key: bytes | None, value: bytes | None, headers: Any, code: str) -> None: ...
+    def bury(self, key: bytes | None, value: bytes | None, headers: Any, code: str, origin: str) -> None: ...
 
 
 class BusLane:
@@ -50,6 +51,7 @@ class BusLane:
         journal: Journal,
         bookmark: BookmarkFile,
         dead_letters: DeadLetters,
+        cluster_id: Callable[[], str],
         on_age: Callable[[float], None],
     ) -> None:
         self._bootstrap = bootstrap
@@ -64,6 +66,7 @@ class BusLane:
         self._file = bookmark
         self._mark = bookmark.read()
         self._dead_letters = dead_letters
+        self._told_cluster_id = cluster_id
         self._on_age = on_age
         self._at_end: set[TopicPartition] = set()
         self._journaled_to = 0
@@ -106,7 +109,7 @@ class BusLane:
             await asyncio.wait_for(consumer.stop(), 10 * self._times.kafka_request)
 
     async def _seek(self, consumer: AIOKafkaConsumer) -> None:
-        self.cluster_id = str(getattr(consumer._client.cluster, "cluster_id", "") or "") or self._mark.cluster_id
+        self.cluster_id = await self._cluster()
         begins = await consumer.beginning_offsets(self._partitions)
         ends = await consumer.end_offsets(self._partitions)
         fits = self._mark.fits(self.cluster_id, self._topic)
@@ -124,6 +127,14 @@ class BusLane:
             day_back = found.get(tp)
             consumer.seek(tp, day_back.offset if day_back is not None else ends[tp])
         self._at_end = set()
+
+    async def _cluster(self) -> str:
+        """The cluster's id, which the producer learns beside us; what the bookmark says while it is not told."""
+        for _ in range(CLUSTER_ID_TRIES):
+            if told := self._told_cluster_id():
+                return told
+            await self._clock.sleep(self._times.kafka_request / CLUSTER_ID_TRIES)
+        return self._mark.cluster_id
 
     async def _poll_for_ever(self, consumer: AIOKafkaConsumer) -> None:
         loop = asyncio.get_running_loop()
@@ -148,7 +159,7 @@ class BusLane:
             elif loop.time() - progressed_at > STALLED_S:
                 # aiokafka may stay silent for ever after the cluster was away: ask, and start anew when it is behind.
                 ends = await asyncio.wait_for(consumer.end_offsets(self._partitions), 2 * self._times.kafka_request)
-                if any(ends[tp] > await consumer.position(tp) for tp in self._partitions):
+                if any([ends[tp] > await consumer.position(tp) for tp in self._partitions]):
                     return
                 progressed_at = loop.time()
             self._at_end = {tp for tp in self._partitions if await self._is_at_end(consumer, tp)}
@@ -171,8 +182,9 @@ class BusLane:
                 self._acceptance.durable(taken.flag_id, "bus")
         except (Unreadable, Undecodable) as error:
             log.warning("unreadable_record", code=error.code, partition=tp.partition, offset=record.offset)
-            self._dead_letters.bury(self._topic, record.key, record.value, record.headers, error.code)
-            self._acceptance.accept_unreadable(f"{self._topic}/{tp.partition}/{record.offset}", self._programme_id)
+            origin = f"{self._topic}/{tp.partition}/{record.offset}"
+            self._dead_letters.bury(record.key, record.value, record.headers, error.code, origin)
+            self._acceptance.accept_unreadable(origin, self._programme_id)
         self._acceptance.finish(ticket)
         if ticket.position is not None:
             self._journaled_to = max(self._journaled_to, ticket.position)

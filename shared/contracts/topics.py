@@ -23,15 +23,15 @@ class Topic:
         return f"{prefix}.{self.name}"
 
 
-RISK = Topic(
-    "risk.v1", ("intake", "sessions", "outcomes", "notifications", "crisis"), ("crisis",), "patient_id", 4, 14 * _DAY_MS, "crisis"
-)
+_PRODUCERS = ("intake", "sessions", "outcomes", "notifications", "crisis")
+_DOWNSTREAM = ("intake", "sessions", "outcomes", "notifications")
+
+RISK = Topic("risk.v1", _PRODUCERS, ("crisis",), "patient_id", 4, 14 * _DAY_MS, "crisis")
+RISK_DEAD_LETTERS = Topic("risk.v1.crisis.dlq", ("crisis",), (), "patient_id", 1, 365 * _DAY_MS, "routine")
 PATIENTS = Topic(
     "patients.v1", ("intake",), ("crisis", "sessions", "outcomes", "notifications"), "patient_id", 4, 365 * _DAY_MS, "routine"
 )
 ASSESSMENTS = Topic("assessments.v1", ("intake",), ("outcomes", "notifications"), "patient_id", 4, 365 * _DAY_MS, "routine")
-CASES = Topic(
-    "cases.v1", ("crisis",), ("intake", "sessions", "outcomes", "notifications"), "patient_id", 4, 365 * _DAY_MS, "routine"
-)
+CASES = Topic("cases.v1", ("crisis",), _DOWNSTREAM, "patient_id", 4, 365 * _DAY_MS, "routine")
 
-TOPICS: tuple[Topic, ...] = (RISK, PATIENTS, ASSESSMENTS, CASES)
+TOPICS: tuple[Topic, ...] = (RISK, RISK_DEAD_LETTERS, PATIENTS, ASSESSMENTS, CASES)

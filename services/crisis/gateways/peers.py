@@ -1,12 +1,14 @@
 """The port Peers over the express pumps: facts go at once, and again every `resend` until a peer confirms."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
 from shared.bus.express import Pump
+from shared.time.clock import SystemClock
 from services.crisis.domain.encoding import to_wire
 from services.crisis.domain.facts import Fact, Flag
 from services.crisis.domain.replies import Reply
@@ -54,12 +56,38 @@ class PumpedPeers:
         """Tell all of them; never waits."""
         for pump in self._pumps:
             for item in items:
-                pump.submit(Told(patient_id, item)).add_done_callback(_swallow)
+                pump.submit(Told(patient_id, item))
 
     def pass_on(self, reply: Reply) -> None:
         """Pass an unresolved answer to all of them."""
         for pump in self._pumps:
-            pump.submit(ToldReply(reply)).add_done_callback(_swallow)
+            pump.submit(ToldReply(reply))
+
+
+@asynccontextmanager
+async def pumps_to(
+    urls: Sequence[str],
+    token: str,
+    resend_s: float,
+    now: Callable[[], float],
+    identity: Callable[[], Mapping[str, str | None]],
+) -> AsyncIterator[tuple[Pump, ...]]:
+    """One pump per peer and listener, started and kept warm."""
+    async with AsyncExitStack() as stack:
+        pumps = [
+            Pump(
+                url,
+                "/v1/facts",
+                token=token,
+                wrap=lambda facts: {"facts": facts},
+                clock=SystemClock(),
+                now=now,
+                resend_s=resend_s,
+                identity=identity,
+            )
+            for url in urls
+        ]
+        yield tuple([await stack.enter_async_context(pump) for pump in pumps])
 
 
 async def table_of(session: aiohttp.ClientSession, url: str, token: str, timeout_s: float) -> list[dict[str, Any]]:
@@ -76,9 +104,3 @@ async def table_of(session: aiohttp.ClientSession, url: str, token: str, timeout
             return list(body["facts"])
     except (aiohttp.ClientError, OSError, TimeoutError, KeyError, ValueError):
         return []
-
-
-def _swallow(confirmation: Any) -> None:
-    # A pump reports overflow through its own metric and alarm; the fact stays in this replica's table either way.
-    if not confirmation.cancelled():
-        confirmation.exception()
