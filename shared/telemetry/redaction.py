@@ -44,8 +44,9 @@ def redact(value: Any, depth: int = 0) -> Any:
     if depth >= _DEPTH_MAX:
         return REDACTED
     if isinstance(value, Mapping):
+        names = {key: str(key) for key in value}
         return {
-            str(key): REDACTED if str(key).lower() in PRIVATE_FIELDS else redact(inner, depth + 1) for key, inner in value.items()
+            name: REDACTED if name.lower() in PRIVATE_FIELDS else redact(value[key], depth + 1) for key, name in names.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
         return [redact(inner, depth + 1) for inner in value]
