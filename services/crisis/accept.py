@@ -13,15 +13,15 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from shared.contracts.risk import RiskFlagged
-from shared.time.clock import epoch_s
-from shared.time.ids import derived_id
 from services.crisis.clock import CrisisClock
 from services.crisis.domain.encoding import Garbled, from_record, to_record
 from services.crisis.domain.facts import Durable, Fact, Flag
 from services.crisis.engine import Engine
 from services.crisis.ports import Journal
 from services.crisis.table import Table
+from shared.contracts.risk import RiskFlagged
+from shared.time.clock import epoch_s
+from shared.time.ids import derived_id
 
 INPUT_MAX_BYTES = 64 * 1024
 FLAGS_MAX = 100

@@ -13,13 +13,6 @@ from typing import Any, TypeVar
 import structlog
 from fastapi import FastAPI
 
-from shared.chassis.http import make_app
-from shared.chassis.service import run, serve
-from shared.providers.twilio import SignatureCheck, TwilioAccount
-from shared.security.auth import TokenVerifier
-from shared.security.links import sign_link
-from shared.telemetry.logs import configure_logs
-from shared.time.clock import SystemClock
 from services.crisis.accept import Acceptance, FactJournal
 from services.crisis.api.callbacks import Callbacks
 from services.crisis.api.cases import cases_router
@@ -35,7 +28,7 @@ from services.crisis.gateways.journal import DiskJournal
 from services.crisis.gateways.pages import TwilioPages, page_session
 from services.crisis.gateways.peers import PumpedPeers, pumps_to, table_of
 from services.crisis.handlers import Handlers
-from services.crisis.observed import LOOP_LAG, OPEN_CASES, UNRECORDED, FLAG_TO_HEARD, Observed
+from services.crisis.observed import FLAG_TO_HEARD, LOOP_LAG, OPEN_CASES, UNRECORDED, Observed
 from services.crisis.pager import Pager
 from services.crisis.queries import Queries
 from services.crisis.relay import CaseRelay
@@ -44,11 +37,21 @@ from services.crisis.settings import CrisisSettings, SharedSettings
 from services.crisis.subscribers import BusLane
 from services.crisis.table import Table
 from services.crisis.times import Times
+from shared.chassis.http import make_app
+from shared.chassis.service import run, serve
+from shared.providers.twilio import SignatureCheck, TwilioAccount
+from shared.security.auth import TokenVerifier
+from shared.security.links import sign_link
+from shared.telemetry.logs import configure_logs
+from shared.time.clock import SystemClock
 
 TIDY_EVERY_S = 5.0
 log = structlog.get_logger("crisis")
 Port = TypeVar("Port")
 Wrap = Callable[[str, Any], Any]
+
+
+TIMES = Times()
 
 
 def unwrapped(name: str, port: Any) -> Any:
@@ -58,7 +61,7 @@ def unwrapped(name: str, port: Any) -> Any:
 
 @asynccontextmanager
 async def compose(
-    shared: SharedSettings, settings: CrisisSettings, times: Times = Times(), wrap: Wrap = unwrapped
+    shared: SharedSettings, settings: CrisisSettings, times: Times = TIMES, wrap: Wrap = unwrapped
 ) -> AsyncIterator[tuple[FastAPI, Callable[[], Coroutine[Any, Any, None]]]]:
     """One replica, wired and running; yields its application and what to do on a stop.
 
@@ -98,7 +101,8 @@ class _Replica:
         self._build_app()
         restored = self.acceptance.restore(list(disk.read_back()), self.shared.programme_id)
         log.info("journal_restored", frames=restored, open_cases=sum(1 for _ in self.table.open_cases()))
-        self._run(self.engine.beat(), self.clerk.scan(), self.clerk.run(), self.bus_lane.run(), self._catch_up(), self._tidy())
+        self._run(self.engine.beat(), self.clerk.scan(), self.clerk.run(), self.relay.sweep())
+        self._run(self.bus_lane.run(), self._catch_up(), self._tidy())
         return self
 
     async def drain(self) -> None:
@@ -129,11 +133,13 @@ class _Replica:
         )
         self.peers = PumpedPeers(self.pumps)
         self.bus = await self.stack.enter_async_context(
-            EventBus.connected(
-                self.shared.kafka_bootstrap, self.shared.topic_prefix, self.me, self.shared.kafka_security_file
-            )
+            EventBus.connected(self.shared.kafka_bootstrap, self.shared.topic_prefix, self.me, self.shared.kafka_security_file)
         )
-        self.cases = self.wrap("cases", await self.stack.enter_async_context(MongoCases.connected(self.shared, self.times)))
+        database = f"{self.shared.topic_prefix.replace('.', '_')}_crisis"
+        cases = await self.stack.enter_async_context(
+            MongoCases.connected(self.shared.mongo_uri, database, self.shared.mongo_driver, self.times.store_operation)
+        )
+        self.cases = self.wrap("cases", cases)
 
     def _build_engine(self) -> None:
         relay = CaseRelay(self.cases, self.bus)

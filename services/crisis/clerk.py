@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from shared.time.clock import iso
 from services.crisis.clock import CrisisClock
 from services.crisis.domain.case import Case, case_id_of, case_of
 from services.crisis.domain.facts import Accepted, Closed, Fact, Flag, Offered, Owned
@@ -18,6 +17,7 @@ from services.crisis.domain.timeline import GENESIS, event_of, lines_of
 from services.crisis.ports import Cases, Conflict, StoredCase, StoreSilent
 from services.crisis.table import Table
 from services.crisis.times import Times
+from shared.time.clock import iso
 
 WRITERS = 16
 CONFLICTS_MAX = 20
@@ -331,5 +331,3 @@ class Clerk:
 def _all_closed(case: Case, items: list[Flag | Fact]) -> bool:
     closed = {flag_id for item in items if isinstance(item, Closed) for flag_id in item.flags}
     return closed.issuperset(case.flags)
-
-

@@ -91,7 +91,9 @@ class Engine:
 
     # What is heard
 
-    def hear(self, patient_id: str, items: Iterable[Flag | Fact], *, fresh: bool = False, keep: bool = True) -> list[Flag | Fact]:
+    def hear(
+        self, patient_id: str, items: Iterable[Flag | Fact], *, fresh: bool = False, keep: bool = True
+    ) -> list[Flag | Fact]:
         """Take in what others said (`keep`: put it on the own disk) and act on what follows; returns what was new."""
         new = self._table.take_in(patient_id, items, self._clock.now(), fresh=fresh)
         if new:

@@ -5,8 +5,6 @@ accepting are decisions made inside a compare-and-set, refused (503) while the s
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from shared.contracts.levels import Level, rank
-from shared.time.ids import fresh_id, page_code
 from services.crisis.clerk import Clerk
 from services.crisis.clock import CrisisClock
 from services.crisis.domain.case import Case
@@ -29,6 +27,8 @@ from services.crisis.domain.roster import Person, Roster
 from services.crisis.engine import Engine
 from services.crisis.ports import StoredCase
 from services.crisis.table import Table
+from shared.contracts.levels import Level, rank
+from shared.time.ids import fresh_id, page_code
 
 PENDING_REPLIES_MAX = 1000
 # A reply that resolves to nothing yet is tried again whenever facts arrive, for this long.

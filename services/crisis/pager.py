@@ -5,7 +5,6 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from shared.time.ids import page_code
 from services.crisis.clock import CrisisClock
 from services.crisis.domain.budget import BUDGETS
 from services.crisis.domain.decide import Page
@@ -13,6 +12,7 @@ from services.crisis.domain.page_text import page_text
 from services.crisis.domain.roster import Roster
 from services.crisis.ports import PageProvider, PageRefused
 from services.crisis.times import Times
+from shared.time.ids import page_code
 
 # Enough samples that the 99th is a sample and not the maximum of a handful.
 _LATENCIES_KEPT = 500

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from shared.time.clock import iso
-from shared.time.ids import page_code
 from services.crisis.clock import CrisisClock
 from services.crisis.domain.budget import BUDGETS, Budget
 from services.crisis.domain.case import Case, case_id_of
 from services.crisis.domain.facts import Closed
 from services.crisis.domain.timeline import GENESIS, lines_of
 from services.crisis.table import Table
+from shared.time.clock import iso
+from shared.time.ids import page_code
 
 PAGE_MAX = 500
 
@@ -18,7 +18,9 @@ PAGE_MAX = 500
 class Queries:
     """Reads the table."""
 
-    def __init__(self, table: Table, clock: CrisisClock, next_due: Callable[[str], float | None], roster_version: Callable[[], int]) -> None:
+    def __init__(
+        self, table: Table, clock: CrisisClock, next_due: Callable[[str], float | None], roster_version: Callable[[], int]
+    ) -> None:
         self._table = table
         self._clock = clock
         self._next_due = next_due

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import structlog
 
-from shared.contracts.envelope import Envelope
-from shared.contracts.topics import CASES, Topic
 from services.crisis.domain.case import Case, case_id_of
 from services.crisis.ports import StoreSilent
+from shared.contracts.envelope import Envelope
+from shared.contracts.topics import CASES, Topic
 
 PROJECTIONS_AT_ONCE = 8
 SWEEP_EVERY_S = 1.0
@@ -90,6 +90,4 @@ class CaseRelay:
 
 
 def _envelope(entry: dict[str, Any], patient_id: str) -> Envelope:
-    return Envelope(
-        entry["id"], entry["type"], "vigil/crisis", entry["time"], patient_id, entry["programme_id"]
-    )
+    return Envelope(entry["id"], entry["type"], "vigil/crisis", entry["time"], patient_id, entry["programme_id"])

@@ -2,5 +2,168 @@
 
 `(patient_id)` is unique where open; `(patient_id, flags.flag_id)` over all documents, closed ones too, so that a replayed
 flag cannot reopen anything. Outbox entries ride in the same document write; clearing them does not bump the version. The
-timeline is a collection of its own.
+timeline is a collection of its own. `updated_at` is the store's own clock.
 """
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from services.crisis.domain.encoding import from_record, to_record
+from services.crisis.domain.facts import Flag
+from services.crisis.ports import Conflict, StoredCase, StoreSilent
+from shared.storage.mongo import Documents, DuplicateKey, Store, StoreUnavailable, bounded, connect
+
+OPEN_MAX = 10_000
+TIMELINE_MAX = 5_000
+CASES_PER_PATIENT_MAX = 100
+_SWEEP_AFTER_S = 2.0
+
+
+class MongoCases:
+    """The port Cases, and the outbox's store side, over one database."""
+
+    def __init__(self, store: Store, operation_s: float) -> None:
+        self._store = store
+        self._operation_s = operation_s
+        self._cases: Documents = store.documents("cases")
+        self._timeline: Documents = store.documents("timeline")
+
+    @staticmethod
+    @asynccontextmanager
+    async def connected(uri: str, database: str, driver: str, operation_s: float) -> AsyncIterator["MongoCases"]:
+        """Cases of one deployment; connects in the background."""
+        async with connect(uri, database, driver=driver) as store:
+            yield MongoCases(store, operation_s)
+
+    async def ready(self) -> None:
+        """Return when the indexes exist; raises StoreSilent."""
+        with _silence():
+            await self._cases.create_index([("patient_id", 1)], name="one_open_case", unique=True, partial={"open": True})
+            await self._cases.create_index([("patient_id", 1), ("flags.flag_id", 1)], name="a_flag_once", unique=True)
+            await self._cases.create_index([("updated_at", 1)], name="changed")
+            await self._cases.create_index([("outbox.id", 1)], name="left_behind")
+            await self._timeline.create_index([("case_id", 1), ("line.seq", 1)], name="line", unique=True)
+
+    async def store_now(self) -> float:
+        """The store's own clock; raises StoreSilent."""
+        with _silence():
+            return await bounded(self._store.now_s(), self._operation_s)
+
+    async def insert(self, case: StoredCase, outbox: Sequence[dict[str, Any]], next_due: float | None) -> None:
+        """Write a new case; raises Conflict, StoreSilent."""
+        await self._write({"_id": case.case_id, "patient_id": case.patient_id, "version": 0}, case, outbox, next_due, True)
+
+    async def replace(self, case: StoredCase, outbox: Sequence[dict[str, Any]], next_due: float | None) -> None:
+        """Write the next version; raises Conflict, StoreSilent."""
+        query = {"_id": case.case_id, "patient_id": case.patient_id, "version": case.version - 1, "open": True}
+        await self._write(query, case, outbox, next_due, False)
+
+    async def load(self, patient_id: str, flag_ids: Sequence[str]) -> tuple[StoredCase, ...]:
+        """The patient's open document and those holding one of the flags; raises StoreSilent."""
+        query: dict[str, Any] = {"patient_id": patient_id, "$or": [{"open": True}]}
+        if flag_ids:
+            query["$or"].append({"flags.flag_id": {"$in": list(flag_ids)}})
+        with _silence():
+            found = await bounded(self._cases.find(query, limit=CASES_PER_PATIENT_MAX), self._operation_s)
+        return tuple(_stored(document) for document in found)
+
+    async def changed_since(self, at: float, limit: int) -> tuple[StoredCase, ...]:
+        """Documents written after a store time, oldest first; raises StoreSilent."""
+        query = {"updated_at": {"$gt": datetime.fromtimestamp(at, UTC)}}
+        with _silence():
+            found = await bounded(self._cases.find(query, limit=limit, sort=[("updated_at", 1)]), self._operation_s)
+        return tuple(_stored(document) for document in found)
+
+    async def all_open(self) -> tuple[StoredCase, ...]:
+        """Every open document; raises StoreSilent."""
+        with _silence():
+            found = await self._cases.find({"open": True}, limit=OPEN_MAX)
+        return tuple(_stored(document) for document in found)
+
+    # The outbox
+
+    async def project(self, case_id: str, patient_id: str, lines: Sequence[dict[str, Any]]) -> None:
+        """Put lines into the timeline; lines already there stay as they are. Raises StoreSilent."""
+        documents = [
+            {"_id": f"{case_id}:{line['seq']}", "case_id": case_id, "patient_id": patient_id, "line": line} for line in lines
+        ]
+        with _silence():
+            await self._timeline.insert_new(documents)
+
+    async def clear(self, case_id: str, patient_id: str, entry_ids: Sequence[str]) -> None:
+        """Remove entries that were projected and published; raises StoreSilent."""
+        change = {"$pull": {"outbox": {"id": {"$in": list(entry_ids)}}}}
+        with _silence():
+            await self._cases.update({"_id": case_id, "patient_id": patient_id}, change)
+
+    async def left_behind(self, limit: int) -> list[tuple[str, str, list[dict[str, Any]]]]:
+        """(case, patient, entries) of documents whose outbox was not cleared in time; raises StoreSilent."""
+        with _silence():
+            before = datetime.fromtimestamp(await self._store.now_s() - _SWEEP_AFTER_S, UTC)
+            query = {"outbox.id": {"$gt": ""}, "updated_at": {"$lt": before}}
+            found = await self._cases.find(query, limit=limit, fields={"patient_id": 1, "outbox": 1})
+        return [(d["_id"], d["patient_id"], d["outbox"]) for d in found]
+
+    async def timeline(self, case_id: str, patient_id: str) -> list[dict[str, Any]]:
+        """The lines of a case in order; raises StoreSilent."""
+        with _silence():
+            query = {"case_id": case_id, "patient_id": patient_id}
+            found = await self._timeline.find(query, limit=TIMELINE_MAX, sort=[("line.seq", 1)])
+        return [document["line"] for document in found]
+
+    async def _write(
+        self,
+        query: dict[str, Any],
+        case: StoredCase,
+        outbox: Sequence[dict[str, Any]],
+        next_due: float | None,
+        new: bool,
+    ) -> None:
+        records = [to_record(item) for item in case.items]
+        change = {
+            "$set": {
+                "open": case.open,
+                "version": case.version,
+                "flags": [record for record in records if record["kind"] == "flag"],
+                "facts": [record for record in records if record["kind"] != "flag"],
+                "timeline_seq": case.timeline_seq,
+                "timeline_hash": case.timeline_hash,
+                "next_due": None if next_due is None else datetime.fromtimestamp(next_due, UTC),
+            },
+            "$push": {"outbox": {"$each": list(outbox)}},
+            "$currentDate": {"updated_at": True},
+        }
+        flag_ids = [item.flag_id for item in case.items if isinstance(item, Flag)]
+        with _silence():
+            try:
+                if await bounded(self._cases.update(query, change, upsert=new), self._operation_s):
+                    return
+            except DuplicateKey:
+                pass
+        raise Conflict(await self.load(case.patient_id, flag_ids))
+
+
+class _silence:  # noqa: N801 - reads as a statement: `with _silence():`
+    """Every way in which the store fails to answer, as StoreSilent."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, StoreUnavailable):
+            raise StoreSilent(error.code) from None
+
+
+def _stored(document: dict[str, Any]) -> StoredCase:
+    items = tuple(from_record(record) for record in (*document["flags"], *document["facts"]))
+    return StoredCase(
+        document["_id"],
+        document["patient_id"],
+        document["open"],
+        document["version"],
+        items,
+        document["timeline_seq"],
+        document["timeline_hash"],
+    )

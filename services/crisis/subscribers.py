@@ -13,14 +13,14 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from shared.contracts.envelope import Undecodable, envelope_of
-from shared.contracts.risk import RiskFlagged
-from shared.contracts.topics import RISK
 from services.crisis.accept import Acceptance, Unreadable, read_flags
 from services.crisis.clock import CrisisClock
 from services.crisis.gateways.bookmark import Bookmark, BookmarkFile
 from services.crisis.ports import Journal
 from services.crisis.times import Times
+from shared.contracts.envelope import Undecodable, envelope_of
+from shared.contracts.risk import RiskFlagged
+from shared.contracts.topics import RISK
 
 POLL_RECORDS_MAX = 500
 RECONNECT_S = 0.5
@@ -116,7 +116,7 @@ class BusLane:
         if not fits:
             self._mark = Bookmark(self.cluster_id, self._topic, {}, self._mark.skew_s)
         since_ms = int((self._clock.now() - self._times.backlog) * 1000)
-        found = await consumer.offsets_for_times({tp: since_ms for tp in self._partitions})
+        found = await consumer.offsets_for_times(dict.fromkeys(self._partitions, since_ms))
         for tp in self._partitions:
             kept = self._mark.offsets.get(tp.partition) if fits else None
             if kept is not None and begins[tp] <= kept <= ends[tp]:

@@ -4,11 +4,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from shared.time.ids import page_code
 from services.crisis.domain.case import Case, case_id_of, case_of, open_case
 from services.crisis.domain.decide import Heard
 from services.crisis.domain.facts import Attempt, Closed, Fact, Flag, flags_of
 from services.crisis.domain.ledger import Ledger
+from shared.time.ids import page_code
 
 
 @dataclass(slots=True)
@@ -154,5 +154,3 @@ def about_flags(items: Iterable[Flag | Fact]) -> set[str]:
     for item in items:
         named.update((item.flag_id,) if isinstance(item, Flag) else flags_of(item))
     return named
-
-

@@ -6,15 +6,15 @@ from html import escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from services.crisis.clock import CrisisClock
+from services.crisis.domain.page_text import ACK_DIGIT
+from services.crisis.domain.replies import Reply
+from services.crisis.domain.roster import Roster
+from services.crisis.handlers import Handlers
 from shared.chassis.http import Problem
 from shared.providers.twilio import SignatureCheck, answer, spoken_answer
 from shared.security.links import ForgedLink, Link, person_of, read_link
 from shared.time.ids import fresh_id, page_code
-from services.crisis.clock import CrisisClock
-from services.crisis.domain.page_text import ACK_DIGIT
-from services.crisis.domain.roster import Roster
-from services.crisis.domain.replies import Reply
-from services.crisis.handlers import Handlers
 
 _TWIML = "application/xml"
 _DELIVERED = {"delivered": "delivered", "read": "delivered", "completed": "delivered"}

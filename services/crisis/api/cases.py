@@ -8,12 +8,12 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from shared.chassis.http import Problem, authenticate
-from shared.contracts.levels import Level
-from shared.security.auth import Principal, TokenVerifier
 from services.crisis.handlers import Handlers, Refused, Standing, Unknown
 from services.crisis.ports import StoreSilent
 from services.crisis.queries import Queries
+from shared.chassis.http import Problem, authenticate
+from shared.contracts.levels import Level
+from shared.security.auth import Principal, TokenVerifier
 
 STAFF = ("clinician", "supervisor")
 
@@ -138,17 +138,13 @@ def cases_router(
     async def lower(request: Request, identifier: str, body: Annotated[LowerBody, Body()]) -> JSONResponse:
         principal = staff(request)
         flags = tuple(body.flags)
-        return await _answer(
-            lambda: handlers.lower(identifier, principal.sub, flags, body.level, body.second_clinician_id)
-        )
+        return await _answer(lambda: handlers.lower(identifier, principal.sub, flags, body.level, body.second_clinician_id))
 
     @router.post("/{identifier}/resolve")
     async def resolve(request: Request, identifier: str, body: Annotated[ResolveBody, Body()]) -> JSONResponse:
         principal = staff(request)
         flags, second = tuple(body.flags), body.second_clinician_id
-        return await _answer(
-            lambda: handlers.resolve(identifier, principal.sub, body.version, flags, body.level, second)
-        )
+        return await _answer(lambda: handlers.resolve(identifier, principal.sub, body.version, flags, body.level, second))
 
     return router
 
@@ -160,8 +156,9 @@ async def _answer(command: Callable[[], Standing | Awaitable[Standing]]) -> JSON
     except Unknown:
         raise _unknown() from None
     except Refused as refused:
-        extra = {name: value for name, value in asdict(refused.standing).items()}
-        raise Problem(409, "case-stands-against-it", "The case stands against it", refused.why, extra=extra) from None
+        raise Problem(
+            409, "case-stands-against-it", "The case stands against it", refused.why, extra=asdict(refused.standing)
+        ) from None
     except StoreSilent:
         raise Problem(
             503,

@@ -7,15 +7,15 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.chassis.http import Problem, authenticate
-from shared.security.auth import CRISIS_PEER, TokenVerifier
 from services.crisis.clock import CrisisClock
 from services.crisis.domain.encoding import Garbled, from_wire, to_wire
 from services.crisis.domain.facts import Fact, Flag
-from services.crisis.engine import Engine
 from services.crisis.domain.replies import Reply
+from services.crisis.engine import Engine
 from services.crisis.handlers import Handlers
 from services.crisis.table import Table
+from shared.chassis.http import Problem, authenticate
+from shared.security.auth import CRISIS_PEER, TokenVerifier
 
 FACTS_MAX = 2000
 
@@ -55,7 +55,7 @@ class FactsApi:
                 else:
                     by_patient.setdefault(str(wire["patient_id"]), []).append(from_wire(wire, now))
         except (orjson.JSONDecodeError, KeyError, TypeError, Garbled) as error:
-            detail = str(error) if isinstance(error, Garbled) else "send {\"facts\": […]}"
+            detail = str(error) if isinstance(error, Garbled) else 'send {"facts": […]}'
             raise Problem(422, "garbled-facts", "The facts cannot be read", detail) from None
         for patient_id, items in by_patient.items():
             self._engine.hear(patient_id, items, fresh=True)
@@ -65,10 +65,11 @@ class FactsApi:
         """200 `{facts: […]}`: everything this replica knows, with ages."""
         authenticate(request, self._verifier, scopes=(CRISIS_PEER,))
         now = self._clock.now()
-        facts: list[dict[str, Any]] = []
-        for patient_id, entry in self._table.entries.items():
-            for item in (*entry.ledger.flags.values(), *entry.ledger.facts.values()):
-                facts.append(to_wire(item, now) | {"patient_id": patient_id})
+        facts = [
+            to_wire(item, now) | {"patient_id": patient_id}
+            for patient_id, entry in self._table.entries.items()
+            for item in (*entry.ledger.flags.values(), *entry.ledger.facts.values())
+        ]
         return _json({"facts": facts}, 200)
 
     async def heartbeat(self, request: Request) -> Response:
@@ -95,4 +96,3 @@ def _reply_of(wire: dict[str, Any], now: float) -> Reply:
 
 def _json(body: dict[str, Any], status: int) -> Response:
     return Response(orjson.dumps(body), status, media_type="application/json")
-

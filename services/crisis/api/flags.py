@@ -7,11 +7,11 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.chassis.http import Problem, authenticate
-from shared.security.auth import FLAG_WRITE, TokenVerifier
 from services.crisis.accept import Acceptance, Taken, Ticket, Unreadable, read_flags
 from services.crisis.clock import CrisisClock
 from services.crisis.ports import Journal
+from shared.chassis.http import Problem, authenticate
+from shared.security.auth import FLAG_WRITE, TokenVerifier
 
 
 class FlagsApi:
@@ -39,9 +39,7 @@ class FlagsApi:
         taken = [self._acceptance.accept(event, at, fresh=True) for event, at in flags]
         self._acceptance.finish(ticket)
         journaled = await self._on_disk(ticket, taken)
-        answers: list[dict[str, Any]] = [
-            {"flag_id": one.flag_id, "journaled": journaled, "known": one.known} for one in taken
-        ]
+        answers: list[dict[str, Any]] = [{"flag_id": one.flag_id, "journaled": journaled, "known": one.known} for one in taken]
         single = len(answers) == 1 and b'"flags"' not in raw
         return Response(orjson.dumps(answers[0] if single else {"flags": answers}), 202, media_type="application/json")
 

@@ -1,9 +1,9 @@
 """A case: what one patient's open flags and the facts about them amount to. Derived, never stored as such."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-from shared.contracts.levels import Level, highest, rank
-from shared.time.ids import derived_id
 from services.crisis.domain.coverage import REACHED, Lease, leases
 from services.crisis.domain.facts import (
     Accepted,
@@ -27,9 +27,10 @@ from services.crisis.domain.facts import (
     Released,
     Sending,
     Upto,
-    flags_of,
 )
 from services.crisis.domain.ledger import Ledger
+from shared.contracts.levels import Level, highest, rank
+from shared.time.ids import derived_id
 
 
 @dataclass(slots=True)
@@ -42,8 +43,20 @@ class Try:
     failed_at: float | None = None
     maybe: bool = False
     handed_at: float | None = None
-    provider: str | None = None
     provider_id: str | None = None
+    sent_by: str | None = None
+    handed_by: str | None = None
+
+    @property
+    def provider(self) -> str | None:
+        """Who took it or was asked to."""
+        return self.handed_by or self.sent_by
+
+    @property
+    def began(self) -> float:
+        """When it was begun, as far as known."""
+        known = (self.sending_at, self.intended_at, self.failed_at, self.handed_at)
+        return next((at for at in known if at is not None), float("-inf"))
 
     @property
     def settled(self) -> bool:
@@ -53,7 +66,9 @@ class Try:
     @property
     def may_have_rung(self) -> bool:
         """Whether the phone can have rung by it."""
-        return self.sending_at is not None and (self.failed_at is None or self.maybe or self.handed_at is not None)
+        if self.handed_at is not None or self.maybe:
+            return True
+        return self.sending_at is not None and self.failed_at is None
 
 
 @dataclass(slots=True)
@@ -97,7 +112,9 @@ class Case:
 
     def leases_of(self, flag: Flag) -> list[Lease]:
         """Every lease on one of its flags."""
-        return leases(flag, self.levels[flag.flag_id], self.acks, self.progress, self.contacts)
+        if not self.acks and not self.accepted:
+            return []
+        return leases(flag, self.levels[flag.flag_id], self.acks, self.accepted, self.progress, self.contacts)
 
     def handed_times(self, flag_id: str, person: str, channel: str) -> list[float]:
         """When a provider took a page about this flag for this person and channel."""
@@ -174,79 +191,88 @@ def case_id_of(flag_id: str) -> str:
 
 
 def open_case(ledger: Ledger) -> Case | None:
-    """The patient's open case, if any flag is open."""
+    """The patient's open case, if any flag is open; the same object for as long as the ledger stays as it is."""
+    if ledger.derived is not None and ledger.derived[0] == ledger.revision:
+        return ledger.derived[1]  # type: ignore[return-value]
     flags = ledger.open_flags()
-    return case_of(ledger, flags) if flags else None
+    case = case_of(ledger, flags) if flags else None
+    ledger.derived = (ledger.revision, case)
+    return case
 
 
 def case_of(ledger: Ledger, flags: dict[str, Flag]) -> Case:
     """The case made of these flags and of the facts that name them."""
-    facts = [f for f in ledger.facts.values() if any(flag_id in flags for flag_id in flags_of(f))]
-    case = Case(ledger.patient_id, flags, facts)
-    case.levels = {flag_id: flag.level for flag_id, flag in flags.items()}
-    released = {f.ack_id for f in facts if isinstance(f, Released)}
+    facts = [fact for fact in ledger.facts.values() if not flags.keys().isdisjoint(fact.flags)]
+    case = Case(ledger.patient_id, flags, facts, {flag_id: flag.level for flag_id, flag in flags.items()})
     for fact in facts:
-        _take_in(case, fact, released)
-    case.acks.sort(key=lambda ack: (ack.at, ack.ack_id))
+        _TAKE_IN[type(fact)](case, fact)
+    released = {fact.ack_id for fact in facts if isinstance(fact, Released)}
+    case.acks = sorted((a for a in case.acks if a.ack_id not in released), key=lambda ack: (ack.at, ack.ack_id))
     return case
 
 
-def _take_in(case: Case, fact: Fact, released: set[str]) -> None:
-    if isinstance(fact, (Intended, Sending, Failed, Handed)):
-        _take_in_attempt(case, fact)
-    elif isinstance(fact, Receipt):
-        known = case.receipts.get(fact.provider_id)
-        # `delivered` wins over a contradicting report, whichever came first.
-        if known is None or known.outcome != "delivered":
-            case.receipts[fact.provider_id] = fact
-    elif isinstance(fact, Acknowledged):
-        if fact.ack_id not in released:
-            case.acks.append(fact)
-    elif isinstance(fact, Owned):
-        if case.owned is None or (fact.generation, fact.person) > (case.owned.generation, case.owned.person):
-            case.owned = fact
-    elif isinstance(fact, Lowered):
-        for flag_id in fact.flags:
-            if flag_id in case.levels and rank(fact.level) < rank(case.levels[flag_id]):
-                case.levels[flag_id] = fact.level
-    elif isinstance(fact, Gap):
-        case.gaps.add((fact.flag, fact.step))
-    elif isinstance(fact, Durable):
-        case.durable[fact.flag] = min(fact.at, case.durable.get(fact.flag, fact.at))
-    else:
-        _take_in_plain(case, fact)
+def _take_in_receipt(case: Case, fact: Receipt) -> None:
+    known = case.receipts.get(fact.provider_id)
+    # `delivered` wins over a contradicting report, whichever came first.
+    if known is None or (fact.outcome != "delivered", fact.at) < (known.outcome != "delivered", known.at):
+        case.receipts[fact.provider_id] = fact
 
 
-def _take_in_plain(case: Case, fact: Fact) -> None:
-    if isinstance(fact, Progress):
-        case.progress.append(fact)
-    elif isinstance(fact, Contacted):
-        case.contacts.append(fact)
-    elif isinstance(fact, Escalated):
-        case.escalations.append(fact)
-    elif isinstance(fact, Offered):
-        case.offers.append(fact)
-    elif isinstance(fact, Accepted):
-        case.accepted.append(fact)
-    elif isinstance(fact, Closed):
-        case.closings.append(fact)
-    elif isinstance(fact, Upto):
-        case.uptos.append(fact)
+def _take_in_owned(case: Case, fact: Owned) -> None:
+    if case.owned is None or (fact.generation, fact.person, fact.cause) > (
+        case.owned.generation,
+        case.owned.person,
+        case.owned.cause,
+    ):
+        case.owned = fact
+
+
+def _take_in_lowered(case: Case, fact: Lowered) -> None:
+    for flag_id in fact.flags:
+        if flag_id in case.levels and rank(fact.level) < rank(case.levels[flag_id]):
+            case.levels[flag_id] = fact.level
+
+
+def _take_in_durable(case: Case, fact: Durable) -> None:
+    case.durable[fact.flag] = min(fact.at, case.durable.get(fact.flag, fact.at))
 
 
 def _take_in_attempt(case: Case, fact: Intended | Sending | Failed | Handed) -> None:
     attempt = fact.attempt
     of_intent = case.tries.setdefault((attempt.person, attempt.channel), {})
-    one = of_intent.setdefault(attempt, Try(attempt))
+    one = of_intent.get(attempt)
+    if one is None:
+        one = of_intent[attempt] = Try(attempt)
+    # The same try may be told twice with different ends (a life before and after a crash): the earliest word counts.
     if isinstance(fact, Intended):
         one.intended_at = fact.at
     elif isinstance(fact, Sending):
-        one.sending_at = fact.at
-        one.provider = fact.provider
+        if one.sending_at is None or (fact.at, fact.provider) < (one.sending_at, one.sent_by or ""):
+            one.sending_at, one.sent_by = fact.at, fact.provider
     elif isinstance(fact, Failed):
-        one.failed_at = fact.at
+        one.failed_at = fact.at if one.failed_at is None else min(one.failed_at, fact.at)
         one.maybe = one.maybe or fact.maybe
-    else:
-        one.handed_at = fact.at
-        one.provider = fact.provider
-        one.provider_id = fact.provider_id
+    elif one.handed_at is None or (fact.at, fact.provider_id) < (one.handed_at, one.provider_id or ""):
+        one.handed_at, one.handed_by, one.provider_id = fact.at, fact.provider, fact.provider_id
+
+
+_TAKE_IN: dict[type, Callable[[Case, Any], object]] = {
+    Intended: _take_in_attempt,
+    Sending: _take_in_attempt,
+    Failed: _take_in_attempt,
+    Handed: _take_in_attempt,
+    Receipt: _take_in_receipt,
+    Acknowledged: lambda case, fact: case.acks.append(fact),
+    Released: lambda case, fact: None,
+    Progress: lambda case, fact: case.progress.append(fact),
+    Contacted: lambda case, fact: case.contacts.append(fact),
+    Escalated: lambda case, fact: case.escalations.append(fact),
+    Offered: lambda case, fact: case.offers.append(fact),
+    Accepted: lambda case, fact: case.accepted.append(fact),
+    Owned: _take_in_owned,
+    Lowered: _take_in_lowered,
+    Closed: lambda case, fact: case.closings.append(fact),
+    Gap: lambda case, fact: case.gaps.add((fact.flag, fact.step)),
+    Durable: _take_in_durable,
+    Upto: lambda case, fact: case.uptos.append(fact),
+}

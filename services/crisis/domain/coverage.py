@@ -1,8 +1,10 @@
 """Leases: an acknowledgement covers its flags for a while, never for good.
 
 An acknowledgement lasts until max(t0 + t4, ack + t4 − t3); progress renews it by the same difference; a contact that
-reached the patient lasts until max(t0 + t5, contact + t5 − t4). A lapsed lease starts a new episode and rings again.
-An imminent flag is covered only while people of two distinct roles hold it.
+reached the patient lasts until max(t0 + t5, contact + t5 − t4). Taking over an offered case counts as acknowledging it.
+Progress and contacts renew only what that person acknowledged: nobody is quietened about a flag that no human has taken.
+A lapsed lease starts a new episode and rings again. An imminent flag is covered only while people of two distinct roles
+hold it.
 """
 
 from collections.abc import Iterable
@@ -10,17 +12,18 @@ from dataclasses import dataclass
 
 from shared.contracts.levels import Level
 from services.crisis.domain.budget import BUDGETS
-from services.crisis.domain.facts import Acknowledged, Contacted, Flag, Progress
+from services.crisis.domain.facts import Accepted, Acknowledged, Contacted, Flag, Progress
 
 REACHED = ("reached", "emergency_services")
+ROLES_NEEDED: dict[Level, int] = {"imminent": 2, "high": 1, "moderate": 1, "low": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Somebody's hold on a flag."""
+    """Somebody's hold on a flag; `role` is None for a person whose role no acknowledgement told."""
 
     person: str
-    role: str
+    role: str | None
     starts: float
     ends: float
 
@@ -43,33 +46,36 @@ def leases(
     flag: Flag,
     level: Level,
     acks: Iterable[Acknowledged],
+    accepted: Iterable[Accepted],
     progress: Iterable[Progress],
     contacts: Iterable[Contacted],
 ) -> list[Lease]:
     """Every lease on this flag, ended ones too."""
     budget = BUDGETS[level]
     found: list[Lease] = []
-    role_of: dict[str, str] = {}
-    for ack in acks:
-        if flag.flag_id in ack.flags:
-            role_of[ack.person] = ack.role
-            found.append(Lease(ack.person, ack.role, ack.at, max(flag.at + budget.t4, ack.at + budget.lease_s)))
+    role_of: dict[str, str | None] = {}
+    for taken in (*acks, *accepted):
+        if flag.flag_id in taken.flags:
+            role = taken.role if isinstance(taken, Acknowledged) else None
+            role_of[taken.person] = role_of.get(taken.person) or role
+            found.append(Lease(taken.person, role, taken.at, max(flag.at + budget.t4, taken.at + budget.lease_s)))
     for sign in progress:
-        if flag.flag_id in sign.flags:
-            found.append(Lease(sign.person, role_of.get(sign.person, "clinician"), sign.at, sign.at + budget.lease_s))
+        if flag.flag_id in sign.flags and sign.person in role_of:
+            found.append(Lease(sign.person, role_of[sign.person], sign.at, sign.at + budget.lease_s))
     for contact in contacts:
-        if flag.flag_id in contact.flags:
+        if flag.flag_id in contact.flags and contact.person in role_of:
             ends = contact.at + budget.lease_s
             if contact.result in REACHED:
                 ends = max(flag.at + budget.t5, contact.at + budget.t5 - budget.t4)
-            found.append(Lease(contact.person, role_of.get(contact.person, "clinician"), contact.at, ends))
+            found.append(Lease(contact.person, role_of[contact.person], contact.at, ends))
     return found
 
 
 def coverage(flag: Flag, level: Level, found: list[Lease], now: float) -> Coverage:
     """What the leases mean at `now`."""
-    needed = 2 if level == "imminent" else 1
-    spans = _covered_spans(found, needed)
+    if not found:
+        return Coverage(None, 0, flag.at, ())
+    spans = _covered_spans(found, ROLES_NEEDED[level])
     ended = [end for _, end in spans if end <= now]
     # A lease heard from a replica whose message was under way may begin a moment in the future: it holds already.
     running = [end for _, end in spans if end > now]
@@ -82,7 +88,8 @@ def _covered_spans(found: list[Lease], needed: int) -> list[tuple[float, float]]
     spans: list[tuple[float, float]] = []
     for begin, end in zip(moments, moments[1:], strict=False):
         roles = {lease.role for lease in found if lease.starts <= begin and lease.ends >= end}
-        if len(roles) < needed:
+        # An untold role stands for somebody, but never for a second role.
+        if not roles or len(roles - {None}) < needed > 1:
             continue
         if spans and spans[-1][1] == begin:
             spans[-1] = (spans[-1][0], end)

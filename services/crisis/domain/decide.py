@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shared.contracts.levels import Level, rank
 from services.crisis.domain.case import Case, Try, open_case
 from services.crisis.domain.coverage import Coverage, coverage
 from services.crisis.domain.facts import Attempt, Flag, Gap
@@ -17,6 +16,7 @@ from services.crisis.domain.ledger import Ledger
 from services.crisis.domain.policy import Plan, channels_of, planned
 from services.crisis.domain.roster import Roster
 from services.crisis.times import Times
+from shared.contracts.levels import Level, rank
 
 
 @dataclass(frozen=True, slots=True)

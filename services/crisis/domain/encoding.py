@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from shared.contracts.levels import LEVELS
 from services.crisis.domain.facts import ATTEMPT_FACTS, FACTS, Attempt, Fact, Flag
+from shared.contracts.levels import LEVELS
 
 _KINDS: dict[str, type] = {"flag": Flag, **{kind.KIND: kind for kind in FACTS}}  # type: ignore[attr-defined]
 _ATTEMPT_FIELDS = tuple(f.name for f in fields(Attempt))

@@ -1,7 +1,8 @@
 """Flags and facts: immutable, compared by identity; the stamp `at` stands outside the identity.
 
 Two facts that say the same thing are the same fact, whenever they were heard; of two stamps the earlier counts. Times
-are seconds of the crisis clock. `flags` are flag ids, sorted. Equality and hash of each class are the identity.
+are seconds of the crisis clock. `flags` are flag ids, sorted; every fact has them. Equality and hash of each class are the
+identity.
 """
 
 from dataclasses import dataclass, field, replace
@@ -61,6 +62,10 @@ class Durable:
     medium: str
     at: float = _stamp()
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return (self.flag,)
+
 
 @dataclass(frozen=True, slots=True)
 class Intended:
@@ -72,6 +77,10 @@ class Intended:
     policy_version: int = 0
     at: float = _stamp()
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return self.attempt.flags
+
 
 @dataclass(frozen=True, slots=True)
 class Sending:
@@ -81,6 +90,10 @@ class Sending:
     attempt: Attempt
     provider: str
     at: float = _stamp()
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return self.attempt.flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +105,10 @@ class Failed:
     maybe: bool
     reason: str
     at: float = _stamp()
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return self.attempt.flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +122,10 @@ class Handed:
     address_digest: str = ""
     body_digest: str = ""
     at: float = _stamp()
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return self.attempt.flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,13 +269,17 @@ class Gap:
     step: int
     at: float = _stamp()
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return (self.flag,)
+
 
 @dataclass(frozen=True, slots=True)
 class Upto:
     """The settled tries of one replica at one intent, up to its `k`-th, folded into one line.
 
-    `handed_first`, `handed_last` and `maybe_last` are crisis times or None; `counted` is how many tries since the last
-    hand-over count for the spacing of retries.
+    `handed_first`, `handed_last` and `maybe_last` are crisis times or None. How many tries count for the spacing of
+    retries is carried by the tries that stay (`Attempt.n`).
     """
 
     KIND: ClassVar[str] = "upto"
@@ -267,6 +292,10 @@ class Upto:
     handed_last: float | None
     maybe_last: float | None
     at: float = _stamp()
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return (self.flag,)
 
 
 Fact = (
@@ -298,10 +327,6 @@ _Stamped = TypeVar("_Stamped", Flag, Fact)
 
 def flags_of(fact: Fact) -> tuple[str, ...]:
     """The flag ids a fact names."""
-    if isinstance(fact, ATTEMPT_FACTS):
-        return fact.attempt.flags
-    if isinstance(fact, (Durable, Gap, Upto)):
-        return (fact.flag,)
     return fact.flags
 
 

@@ -5,19 +5,27 @@ Peers, the store, the journal and the bus may tell the same things in any order,
 
 from collections.abc import Iterable
 
-from services.crisis.domain.facts import ATTEMPT_FACTS, Closed, Fact, Failed, Flag, Handed, Upto, flags_of, shifted
+from services.crisis.domain.facts import ATTEMPT_FACTS, Attempt, Closed, Fact, Failed, Flag, Handed, Upto, shifted
+
+_Intent = tuple[str, str, str, str]
 
 
 class Ledger:
-    """The union of one patient's flags and of the facts about them; grows only, except by folding."""
+    """The union of one patient's flags and of the facts about them; grows only, except by folding.
 
-    __slots__ = ("facts", "flags", "patient_id", "revision")
+    `revision` moves with every change; `derived` is room for what somebody derived from that revision.
+    """
+
+    __slots__ = ("_closed", "_uptos", "derived", "facts", "flags", "patient_id", "revision")
 
     def __init__(self, patient_id: str) -> None:
         self.patient_id = patient_id
         self.flags: dict[str, Flag] = {}
         self.facts: dict[Fact, Fact] = {}
         self.revision = 0
+        self.derived: tuple[int, object] | None = None
+        self._closed: frozenset[str] = frozenset()
+        self._uptos: dict[_Intent, Upto] = {}
 
     def add_flag(self, flag: Flag) -> bool:
         """Take a flag in; True when it was new (an earlier stamp of a known one is kept silently)."""
@@ -40,7 +48,7 @@ class Ledger:
             return False
         if isinstance(fact, Upto):
             return self._add_upto(fact)
-        if isinstance(fact, ATTEMPT_FACTS) and self._dominated(fact):
+        if self._uptos and isinstance(fact, ATTEMPT_FACTS) and self._dominated(fact.attempt):
             return False
         self._put(fact)
         return True
@@ -56,30 +64,47 @@ class Ledger:
 
     def closed_flags(self) -> frozenset[str]:
         """Flags that a human closed."""
-        return frozenset(flag_id for fact in self.facts if isinstance(fact, Closed) for flag_id in fact.flags)
+        return self._closed
 
     def open_flags(self) -> dict[str, Flag]:
-        """Flags that nobody closed yet."""
-        closed = self.closed_flags()
-        return {flag_id: flag for flag_id, flag in self.flags.items() if flag_id not in closed}
+        """Flags that nobody closed yet, the earliest first."""
+        still = [flag for flag_id, flag in self.flags.items() if flag_id not in self._closed]
+        if len(still) > 1:
+            still.sort(key=lambda flag: (flag.at, flag.flag_id))
+        return {flag.flag_id: flag for flag in still}
 
     def about(self, flag_ids: Iterable[str]) -> list[Fact]:
         """The facts that name at least one of these flags."""
         wanted = frozenset(flag_ids)
-        return [fact for fact in self.facts.values() if not wanted.isdisjoint(flags_of(fact))]
+        return [fact for fact in self.facts.values() if not wanted.isdisjoint(fact.flags)]
+
+    def last_k(self, person: str, channel: str, by: str) -> int:
+        """The number of this replica's latest try at a person and channel, over all flags; 0 before the first."""
+        tries = (
+            fact.attempt.k
+            for fact in self.facts
+            if isinstance(fact, ATTEMPT_FACTS)
+            and (fact.attempt.person, fact.attempt.channel, fact.attempt.by) == (person, channel, by)
+        )
+        folded_away = (u.k for u in self._uptos.values() if (u.person, u.channel, u.by) == (person, channel, by))
+        return max(max(tries, default=0), max(folded_away, default=0))
 
     def shift(self, by_s: float) -> None:
         """Set the clock under every stamp forward by `by_s` seconds."""
         self.flags = {flag_id: shifted(flag, by_s) for flag_id, flag in self.flags.items()}
-        moved = [shifted(fact, by_s) for fact in self.facts.values()]
-        self.facts = {fact: fact for fact in moved}
-        self.revision += 1
+        self._rebuild([shifted(fact, by_s) for fact in self.facts.values()])
 
     def forget(self, flag_ids: Iterable[str]) -> None:
-        """Drop flags and what only names them (closed ones beyond their time)."""
+        """Drop flags (closed ones beyond their time) and the facts about them that name no other flag known here."""
         gone = frozenset(flag_ids)
         self.flags = {flag_id: flag for flag_id, flag in self.flags.items() if flag_id not in gone}
-        self.facts = {fact: fact for fact in self.facts.values() if not gone.issuperset(flags_of(fact))}
+        still = self.flags.keys()
+        self._rebuild([f for f in self.facts.values() if gone.isdisjoint(f.flags) or not still.isdisjoint(f.flags)])
+
+    def _rebuild(self, facts: list[Fact]) -> None:
+        self.facts = {fact: fact for fact in facts}
+        self._uptos = {_intent(fact): fact for fact in facts if isinstance(fact, Upto)}
+        self._closed = frozenset(flag_id for fact in facts if isinstance(fact, Closed) for flag_id in fact.flags)
         self.revision += 1
 
     def _put(self, fact: Fact) -> None:
@@ -87,35 +112,34 @@ class Ledger:
         self.facts.pop(fact, None)
         self.facts[fact] = fact
         self.revision += 1
+        if isinstance(fact, Closed):
+            self._closed = self._closed.union(fact.flags)
+        elif isinstance(fact, Upto):
+            self._uptos[_intent(fact)] = fact
 
-    def _uptos(self) -> dict[tuple[str, str, str, str], Upto]:
-        return {(u.flag, u.person, u.channel, u.by): u for u in self.facts.values() if isinstance(u, Upto)}
-
-    def _dominated(self, fact: Fact) -> bool:
-        if not isinstance(fact, ATTEMPT_FACTS):
-            return False
-        attempt = fact.attempt
-        uptos = self._uptos()
-        if not uptos:
-            return False
+    def _dominated(self, attempt: Attempt) -> bool:
+        """Whether folded lines speak for this try: those of all its flags."""
         for flag_id in attempt.flags:
-            upto = uptos.get((flag_id, attempt.person, attempt.channel, attempt.by))
+            upto = self._uptos.get((flag_id, attempt.person, attempt.channel, attempt.by))
             if upto is None or upto.k < attempt.k:
                 return False
         return True
 
     def _add_upto(self, fact: Upto) -> bool:
-        known = self._uptos().get((fact.flag, fact.person, fact.channel, fact.by))
+        known = self._uptos.get(_intent(fact))
         joined = fact if known is None else _joined(known, fact)
         if known is not None:
             if joined == known and joined.at >= known.at:
                 return False
             del self.facts[known]
         self._put(joined)
-        for attempt_fact in [f for f in self.facts.values() if isinstance(f, ATTEMPT_FACTS)]:
-            if self._dominated(attempt_fact):
-                del self.facts[attempt_fact]
+        for attempt_fact in [f for f in self.facts if isinstance(f, ATTEMPT_FACTS) and self._dominated(f.attempt)]:
+            del self.facts[attempt_fact]
         return True
+
+
+def _intent(upto: Upto) -> _Intent:
+    return upto.flag, upto.person, upto.channel, upto.by
 
 
 def _least(a: float | None, b: float | None) -> float | None:
@@ -141,25 +165,33 @@ def _joined(a: Upto, b: Upto) -> Upto:
 
 
 def folded(ledger: Ledger, by: str, keep: int) -> list[Upto]:
-    """The lines that may replace this replica's own settled tries, the newest `keep` of each intent left alone.
+    """The lines that may replace this replica's own settled tries, the newest `keep` of each person and channel left alone.
 
-    Only a settled, gap-free prefix is folded. Adding the result to any ledger is a join, not a rewrite.
+    Only a settled, gap-free prefix is folded: what comes after an open try or a try not known here stays as it is. Adding
+    the result to any ledger is a join, not a rewrite.
     """
-    own: dict[tuple[str, str], dict[int, list[Fact]]] = {}
+    own: dict[tuple[str, str], dict[int, dict[Attempt, list[Fact]]]] = {}
     for fact in ledger.facts.values():
         if isinstance(fact, ATTEMPT_FACTS) and fact.attempt.by == by:
-            own.setdefault((fact.attempt.person, fact.attempt.channel), {}).setdefault(fact.attempt.k, []).append(fact)
+            attempt = fact.attempt
+            tries = own.setdefault((attempt.person, attempt.channel), {}).setdefault(attempt.k, {})
+            tries.setdefault(attempt, []).append(fact)
     lines: list[Upto] = []
-    for (person, channel), tries in own.items():
-        settled: list[int] = []
-        for k in sorted(tries)[: max(0, len(tries) - keep)]:
-            if not any(isinstance(fact, (Failed, Handed)) for fact in tries[k]):
+    for (person, channel), numbered in own.items():
+        prefix: list[Fact] = []
+        before: int | None = None
+        for k in sorted(numbered)[: max(0, len(numbered) - keep)]:
+            gap = before is not None and k != before + 1
+            if gap or not all(_settled(facts) for facts in numbered[k].values()):
                 break
-            if settled and k != settled[-1] + 1:
-                break
-            settled.append(k)
-        lines.extend(_fold_lines(person, channel, by, [fact for k in settled for fact in tries[k]]))
+            prefix += [fact for facts in numbered[k].values() for fact in facts]
+            before = k
+        lines.extend(_fold_lines(person, channel, by, prefix))
     return lines
+
+
+def _settled(facts: list[Fact]) -> bool:
+    return any(isinstance(fact, (Failed, Handed)) for fact in facts)
 
 
 def _fold_lines(person: str, channel: str, by: str, facts: list[Fact]) -> list[Upto]:

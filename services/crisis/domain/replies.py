@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from shared.time.ids import normal_code, page_code
 from services.crisis.domain.case import Case
+from shared.time.ids import normal_code, page_code
 
 BARE = "1"
 

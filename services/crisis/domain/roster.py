@@ -60,11 +60,12 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """Who there is and what the policies say; a value, replaced as a whole."""
+    """Who there is and what the policies say; a value, replaced as a whole. `plans` is what policies derived from it."""
 
     version: int
     people: dict[str, Person] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
+    plans: dict[object, object] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def eligible(self, people: tuple[str, ...]) -> tuple[str, ...]:
         """Those of the given people whom a page can reach, each once, in order."""

@@ -7,9 +7,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from shared.contracts import crisis as events
-from shared.time.clock import iso
-from shared.time.ids import derived_id
 from services.crisis.domain.budget import VERSION as BUDGET_VERSION
 from services.crisis.domain.case import Case
 from services.crisis.domain.facts import (
@@ -28,6 +25,9 @@ from services.crisis.domain.facts import (
     Upto,
     flags_of,
 )
+from shared.contracts import crisis as events
+from shared.time.clock import iso
+from shared.time.ids import derived_id
 
 GENESIS = "0" * 64
 

@@ -51,9 +51,7 @@ class EventBus:
     async def publish(self, topic: Topic, key: str, envelope: Envelope, data: dict[str, Any]) -> None:
         """Publish one event; raises ConnectionError when the bus did not take it in time."""
         try:
-            await self._producer.send(
-                topic.full_name(self._prefix), key.encode(), orjson.dumps(data), headers_of(envelope)
-            )
+            await self._producer.send(topic.full_name(self._prefix), key.encode(), orjson.dumps(data), headers_of(envelope))
         except LaneFailed as failed:
             raise ConnectionError(failed.code) from None
 

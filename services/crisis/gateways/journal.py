@@ -44,8 +44,10 @@ class DiskJournal:
         self._stopping = False
         self._failure: OSError | None = None
         numbers = [int(path.stem) for path in directory.glob("*.journal")]
-        self._number = max(numbers, default=0)
-        self._open_next()
+        self._number = max(numbers, default=0) + 1
+        self._first_own = self._number
+        self._segment_start = 0
+        self._file = self._opened()
         self._thread = threading.Thread(target=self._sync_for_ever, name="journal-fsync", daemon=True)
         self._thread.start()
 
@@ -54,7 +56,7 @@ class DiskJournal:
         if len(body) > RECORD_MAX_BYTES:
             raise OSError(f"a journal record holds at most {RECORD_MAX_BYTES} bytes")
         if self._written - self._segment_start > SEGMENT_MAX_BYTES:
-            self._open_next()
+            self._rotate()
         frame = _HEADER.pack(len(body), zlib.crc32(body), KINDS[kind]) + body
         done = os.write(self._file, frame)
         if done != len(frame):
@@ -96,20 +98,20 @@ class DiskJournal:
         self._thread.join()
         os.close(self._file)
 
-    def _open_next(self) -> None:
-        first = not hasattr(self, "_file")
-        if not first:
-            os.fsync(self._file)
-            os.close(self._file)
+    def _rotate(self) -> None:
+        os.fsync(self._file)
+        os.close(self._file)
         self._number += 1
-        if first:
-            self._first_own = self._number
-        path = self._directory / f"{self._number:08d}.journal"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._segment_start = self._written
+        self._file = self._opened()
+
+    def _opened(self) -> int:
+        path = self._directory / f"{self._number:08d}.journal"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         directory = os.open(self._directory, os.O_RDONLY)
         os.fsync(directory)
         os.close(directory)
+        return file
 
     def _sync_for_ever(self) -> None:
         while True:

@@ -2,8 +2,8 @@
 
 import aiohttp
 
-from shared.providers.twilio import ProviderRefused, Twilio, TwilioAccount
 from services.crisis.ports import PageRefused
+from shared.providers.twilio import ProviderRefused, Twilio, TwilioAccount
 
 # A first page must never queue behind a connection limit: the pool is larger than any burst the roster can cause.
 CONNECTIONS_MAX = 512

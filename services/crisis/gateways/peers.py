@@ -7,11 +7,11 @@ from typing import Any
 
 import aiohttp
 
-from shared.bus.express import Pump
-from shared.time.clock import SystemClock
 from services.crisis.domain.encoding import to_wire
 from services.crisis.domain.facts import Fact, Flag
 from services.crisis.domain.replies import Reply
+from shared.bus.express import Pump
+from shared.time.clock import SystemClock
 
 
 @dataclass(frozen=True, slots=True)
