@@ -169,6 +169,7 @@ class _Replica:
         self.clerk.hear = lambda patient_id, items: self.engine.hear(patient_id, items, keep=False)
         self.clerk.say = self.engine.say
         self.clerk.shift = self._shift
+        self.clerk.next_due = self.engine.next_due
         self.acceptance = Acceptance(
             journal=self.journal,
             table=self.table,

@@ -24,6 +24,7 @@ CONFLICTS_MAX = 20
 # Folding starts where a document would grow: a few dozen lines for each replica and intent.
 KEPT_TRIES = 12
 SCANNED_MAX = 500
+CLOCK_SAMPLES = 5
 
 
 class Relay(Protocol):
@@ -64,6 +65,7 @@ class Clerk:
         self.hear: Callable[[str, Iterable[Flag | Fact]], object] = lambda patient_id, items: None
         self.say: Callable[[str, Sequence[Flag | Fact]], None] = lambda patient_id, items: None
         self.shift: Callable[[float], None] = lambda by_s: None
+        self.next_due: Callable[[str], float | None] = lambda patient_id: None
 
     def note(self, patient_id: str) -> None:
         """Something about this patient is not in the store yet; written with the next batch."""
@@ -163,11 +165,7 @@ class Clerk:
 
     async def scan_once(self) -> None:
         """One look at the store: its clock first, then all that changed (at the start: every open case)."""
-        asked_at = self._clock.now()
-        store_now = await self._cases.store_now()
-        by_s = self._clock.hear_store(store_now, asked_at)
-        if by_s:
-            self.shift(by_s)
+        store_now = await self._hear_clock()
         if not self._ready:
             await self._cases.ready()
             for stored in await self._cases.all_open():
@@ -183,6 +181,19 @@ class Clerk:
             if known is None or known.case_id != stored.case_id or known.version < stored.version:
                 self._adopt(stored)
         self._scanned_to = store_now
+
+    async def _hear_clock(self) -> float:
+        """The store's clock, from the quickest of a few answers: half of a slow one's way is error."""
+        asked_at, answered_at, store_now = 0.0, float("inf"), 0.0
+        for _ in range(1 if self._clock.settled else CLOCK_SAMPLES):
+            asked = self._clock.now()
+            told = await self._cases.store_now()
+            if self._clock.now() - asked < answered_at - asked_at:
+                asked_at, answered_at, store_now = asked, self._clock.now(), told
+        by_s = self._clock.hear_store(store_now, asked_at, answered_at)
+        if by_s:
+            self.shift(by_s)
+        return store_now
 
     async def _require_ready(self) -> None:
         if not self._ready:
@@ -299,9 +310,9 @@ class Clerk:
         draft = StoredCase(case_id, case.patient_id, not closes, version, tuple(items), seq, prev_hash)
         outbox = self._outbox(case, case_id, new, lines)
         if stored is None:
-            await self._cases.insert(draft, outbox, None)
+            await self._cases.insert(draft, outbox, self.next_due(case.patient_id))
         else:
-            await self._cases.replace(draft, outbox, None)
+            await self._cases.replace(draft, outbox, self.next_due(case.patient_id))
         if draft.open:
             self._stored[case.patient_id] = draft
         else:

@@ -23,16 +23,21 @@ class CrisisClock:
         """Return after so many seconds."""
         await self._clock.sleep(seconds)
 
-    def hear_store(self, store_now_s: float, asked_at_s: float) -> float:
-        """Adopt the store's time, read at the middle of the request; returns the shift for stamps taken before.
+    def hear_store(self, store_now_s: float, asked_at_s: float, answered_at_s: float) -> float:
+        """Adopt the store's time, read at the middle of a request; returns the shift for stamps taken before.
 
-        `asked_at_s` is this clock's time when the request was written. Small later differences are drift and shift nothing.
+        Both ends of the request are in this clock's time. The first answer sets the clock. Later ones correct drift, shift
+        nothing, and never by more than half the request took: that much is not known.
         """
-        difference = store_now_s - (asked_at_s + self.now()) / 2.0
-        first = not self.settled
-        self.settled = True
-        self._offset_s += difference
-        return difference if first else 0.0
+        difference = store_now_s - (asked_at_s + answered_at_s) / 2.0
+        if not self.settled:
+            self.settled = True
+            self._offset_s += difference
+            return difference
+        unknown_s = (answered_at_s - asked_at_s) / 2.0
+        if abs(difference) > unknown_s:
+            self._offset_s += difference - unknown_s if difference > 0 else difference + unknown_s
+        return 0.0
 
     @property
     def skew_s(self) -> float:

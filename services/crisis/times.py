@@ -21,6 +21,7 @@ class Times:
     retry: tuple[float, ...] = (0.0, 0.0, 1.0, 3.0, 10.0, 30.0)
     definite_retry: float = 1.0
     rering: float = 10.0
+    rerings_per_minute: int = 6
     receipt: float = 15.0
     takeover: float = 1.0
     record_wait: float = 1.0

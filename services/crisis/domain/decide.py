@@ -29,7 +29,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a replica knows beside the ledger: its clock, itself, its peers, its own lag."""
+    """What a replica knows beside the ledger: its clock, itself, its peers, its own lag, its providers."""
 
     now: float
     me: str
@@ -41,6 +41,7 @@ class Situation:
     awake_at: float = 0.0
     heard: Mapping[str, Heard] = field(default_factory=dict)
     held: Mapping[Attempt, float] = field(default_factory=dict)
+    providers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class _Intent:
+    """A flag that should ring a person on a channel: since when (`at`), by which step of which episode."""
+
     flag: Flag
     person: str
     channel: str
@@ -75,20 +78,26 @@ class _Intent:
     episode: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Due:
+    """When this replica acts on an intent. `busy` while somebody's unfinished try speaks for it."""
+
     intent: _Intent
-    due: float
+    at: float
     n: int
     first: bool
     fresh: bool
     look: bool
+    busy: bool
     avoid_provider: str | None
 
 
-def replica_order(patient_id: str, replicas: tuple[str, ...]) -> list[str]:
+@lru_cache(maxsize=8192)
+def replica_order(patient_id: str, replicas: tuple[str, ...]) -> tuple[str, ...]:
     """The replicas in this patient's order: rendezvous hash, the same everywhere."""
-    return sorted(replicas, key=lambda name: hashlib.blake2b(f"{name}|{patient_id}".encode(), digest_size=8).digest())
+    return tuple(
+        sorted(replicas, key=lambda name: hashlib.blake2b(f"{name}|{patient_id}".encode(), digest_size=8).digest())
+    )
 
 
 def decide(ledger: Ledger, situation: Situation) -> Decision:
@@ -97,85 +106,87 @@ def decide(ledger: Ledger, situation: Situation) -> Decision:
     if case is None:
         return Decision()
     order = replica_order(case.patient_id, situation.replicas)
-    dues: list[_Due] = []
+    dues: dict[tuple[str, str], list[_Due]] = {}
     moments: list[float] = []
     gaps: list[Gap] = []
     for flag in case.flags.values():
         held = coverage(flag, case.levels[flag.flag_id], case.leases_of(flag), situation.now)
-        intents = _intents(case, flag, held, situation, moments, gaps)
-        dues.extend(due for i in intents if (due := _due(case, i, situation, order)) is not None)
-    pages = _pages(case, [due for due in dues if due.due <= situation.now], situation)
-    moments.extend(due.due for due in dues if due.due > situation.now)
+        for intent in _intents(case, flag, held, situation, moments, gaps):
+            due = _due(case, intent, situation, order)
+            if due is not None:
+                dues.setdefault((intent.person, intent.channel), []).append(due)
+    pages: list[Page] = []
+    for group in dues.values():
+        pages.extend(_pages(ledger, case, group, situation, moments))
     return Decision(tuple(pages), tuple(gaps), min(moments, default=None))
 
 
-def _owner_first(case: Case, flag: Flag, roster: Roster) -> str | None:
-    """The owner who is asked alone about a further flag, if one was on duty and at it when the flag came."""
-    others = [f for f in case.flags.values() if (f.at, f.flag_id) < (flag.at, flag.flag_id)]
-    if not others or rank(flag.level) > max(rank(case.levels[f.flag_id]) for f in others):
-        return None
-    for other in others:
-        for lease in case.leases_of(other):
-            if lease.starts <= flag.at < lease.ends and roster.on_duty(lease.person):
-                owner = case.owner
-                return owner if owner is not None and roster.eligible((owner,)) else lease.person
-    return None
+# Whom a flag rings
 
 
 def _intents(
     case: Case, flag: Flag, held: Coverage, situation: Situation, moments: list[float], gaps: list[Gap]
 ) -> list[_Intent]:
-    roster, now = situation.roster, situation.now
-    policy = roster.policies[case.levels[flag.flag_id]]
-    plan = planned(policy, roster, _owner_first(case, flag, roster))
-    calls = [e for e in case.escalations if flag.flag_id in e.flags and e.at >= held.episode_start]
+    """What rings for one flag: the steps of the last round's length, or only those a human asked for while it is held."""
+    now = situation.now
+    plan = planned(case.levels[flag.flag_id], situation.roster, _joining(case, flag, situation.roster))
+    size = len(plan.first_round)
+    steps: dict[int, float] = {}
+    current = -1
     if held.covered_until is not None:
         moments.append(held.covered_until)
-        steps = {e.step: e.at for e in calls}
     else:
         current = plan.current(now - held.episode_start)
         moments.append(held.episode_start + plan.starts_s(current + 1))
-        size = len(plan.first_round)
         steps = {i: held.episode_start + plan.starts_s(i) for i in range(max(0, current - size + 1), current + 1)}
-        for call in calls:
+    for call in case.escalations:
+        if flag.flag_id in call.flags and call.at >= held.episode_start:
             steps[call.step] = min(call.at, steps.get(call.step, call.at))
-    rings: dict[str, tuple[int, float]] = {}
-    for index, at in sorted(steps.items(), key=lambda item: item[1]):
-        if plan.step(index).gap and (flag.flag_id, index % len(plan.first_round)) not in case.gaps:
-            gaps.append(Gap(flag.flag_id, index % len(plan.first_round), at=now))
-        rings.update({person: (index, at) for person in plan.step(index).people if not held.holds(person)})
     moments.extend(lease.ends for lease in held.holders)
-    return [i for person, ring in rings.items() for i in _person_intents(case, flag, held, person, ring, plan, situation)]
+    rings: dict[str, tuple[Ring, int, float]] = {}
+    for at, index in sorted((at, index) for index, at in steps.items()):
+        step = plan.step(index)
+        if step.gap and (flag.flag_id, index % size) not in case.gaps:
+            gaps.append(Gap(flag.flag_id, index % size, at=now))
+        rings.update({ring.person: (ring, index, at) for ring in step.rings if not held.holds(ring.person)})
+    if not rings and current >= size - 1:
+        # Everybody whom the policy names holds the flag, and that is not enough: whoever else can be reached, or all of them.
+        others = [ring for ring in plan.anybody if not held.holds(ring.person)]
+        rings = {ring.person: (ring, current, steps[current]) for ring in others or plan.anybody}
+    return [i for ring, index, at in rings.values() for i in _ring_intents(case, flag, held, ring, index, at, situation)]
 
 
-def _person_intents(
-    case: Case,
-    flag: Flag,
-    held: Coverage,
-    person: str,
-    ring: tuple[int, float],
-    plan: Plan,
-    situation: Situation,
+def _joining(case: Case, flag: Flag, roster: Roster) -> Joining | None:
+    """The owner, when somebody held the case at the moment this further flag came: asked alone unless the level rises."""
+    if len(case.flags) == 1 or not case.acks:
+        return None
+    others = [f for f in case.flags.values() if (f.at, f.flag_id) < (flag.at, flag.flag_id)]
+    holders = [lease.person for f in others for lease in case.leases_of(f) if lease.starts <= flag.at < lease.ends]
+    if not holders:
+        return None
+    owner = case.owner if case.owner in holders else min(holders)
+    if owner is None or not roster.eligible((owner,)):
+        return None
+    rises = rank(flag.level) > max(rank(case.levels[f.flag_id]) for f in others)
+    return Joining(owner, alone=not rises and roster.on_duty(owner))
+
+
+def _ring_intents(
+    case: Case, flag: Flag, held: Coverage, ring: Ring, index: int, at: float, situation: Situation
 ) -> list[_Intent]:
-    index, at = ring
-    available = situation.roster.people[person].channels()
-    now_channels = channels_of(case.levels[flag.flag_id], index, plan.step(index), available)
-    intents = [_Intent(flag, person, channel, index, at, held.episode) for channel in now_channels]
-    silent_since = _no_receipt_since(case, flag, person, now_channels, at, situation.times.receipt)
-    if silent_since is not None:
-        further = next((channel for channel in available if channel not in now_channels), None)
-        if further is not None:
-            intents.append(_Intent(flag, person, further, index, silent_since, held.episode))
+    intents = [_Intent(flag, ring.person, channel, index, at, held.episode) for channel in ring.channels]
+    if ring.next_channel is not None:
+        silent_since = _no_receipt_since(case, flag, ring, at, situation.times.receipt)
+        if silent_since is not None:
+            intents.append(_Intent(flag, ring.person, ring.next_channel, index, silent_since, held.episode))
     return intents
 
 
-def _no_receipt_since(
-    case: Case, flag: Flag, person: str, channels: tuple[str, ...], at: float, receipt_s: float
-) -> float | None:
+def _no_receipt_since(case: Case, flag: Flag, ring: Ring, at: float, receipt_s: float) -> float | None:
     """When the wait for a receipt is (or will be) over; None while no page was handed or one is known to have arrived."""
     ends: list[float] = []
-    for channel in channels:
-        for one in case.tries.get((person, channel), {}).values():
+    for channel in ring.channels:
+        for one in case.tries.get((ring.person, channel), {}).values():
             if one.handed_at is None or one.handed_at < at or flag.flag_id not in one.attempt.flags:
                 continue
             receipt = case.receipts.get(one.provider_id or "")
@@ -185,46 +196,59 @@ def _no_receipt_since(
     return min(ends, default=None)
 
 
-def _due(case: Case, intent: _Intent, situation: Situation, order: list[str]) -> _Due | None:
+# When this replica acts
+
+
+def _due(case: Case, intent: _Intent, situation: Situation, order: tuple[str, ...]) -> _Due | None:
     """When this replica should act on an intent; None when a provider has taken it for this ring."""
     times, flag_id = situation.times, intent.flag.flag_id
+    all_tries = case.tries.get((intent.person, intent.channel), {}).values()
     handed = case.handed_times(flag_id, intent.person, intent.channel)
-    if any(at >= intent.at for at in handed):
-        return None
-    all_tries = list(case.tries.get((intent.person, intent.channel), {}).values())
     last_handed = max(handed, default=float("-inf"))
-    tries = [t for t in all_tries if flag_id in t.attempt.flags and t.handed_at is None and _began(t) > last_handed]
+    if last_handed >= intent.at:
+        return None
+    tries = [t for t in all_tries if flag_id in t.attempt.flags and t.handed_at is None and t.began > last_handed]
     counted = [t for t in tries if t.may_have_rung]
-    due = max(intent.at, _silenced_until(tries, intent, situation))
+    # Tries that were folded away are still counted by those that came after them.
+    n = max([len(counted), *(t.attempt.n + t.may_have_rung for t in tries)])
+    silenced_until = _silenced_until(tries, intent, situation)
+    due = max(intent.at, silenced_until)
     if counted:
-        due = max(due, max(_began(t) for t in counted) + times.retry_after(len(counted)))
-    first = not handed and not counted
-    if handed:
-        rung = [t.handed_at for t in all_tries if t.handed_at is not None] + [last_handed]
-        due = max(due, max(rung) + times.rering)
-    own_refusals = [t.failed_at for t in tries if t.failed_at is not None and not t.maybe and t.attempt.by == situation.me]
-    if own_refusals:
-        due = max(due, max(own_refusals) + times.definite_retry)
-    senders = sorted((t for t in tries if t.sending_at is not None), key=_began)
-    last_sender = senders[-1] if senders else None
-    ordered = order if last_sender is None else [*(n for n in order if n != last_sender.attempt.by), last_sender.attempt.by]
-    my_rank = ordered.index(situation.me)
-    heard = situation.heard.get(flag_id, Heard(situation.now, False))
+        due = max(due, max(t.began for t in counted) + times.retry_after(n))
+    elif handed:
+        rung = [t.handed_at or t.began for t in all_tries if t.may_have_rung]
+        due = max(due, max(rung, default=last_handed) + times.rering)
+    last = max((t for t in tries if t.sending_at is not None), key=lambda t: (t.began, t.attempt.by), default=None)
+    refused_at = _own_refusal(tries, last, situation)
+    if refused_at is not None:
+        due = max(due, refused_at + times.definite_retry)
+    if last is not None:
+        order = (*(name for name in order if name != last.attempt.by), last.attempt.by)
+    my_rank = order.index(situation.me)
+    heard = situation.heard.get(flag_id) or Heard(situation.now, fresh=False)
     fresh = heard.fresh and situation.now - intent.flag.at + situation.lag_s < times.fresh_for
-    base = max(due, heard.at)
+    due = max(due, heard.at)
     if my_rank > 0 or not fresh:
-        base = max(base, situation.awake_at)
-    due = base + my_rank * (times.rank_step + min(situation.lag_s, times.lag_max))
+        due = max(due, situation.awake_at)
+    due += my_rank * (times.rank_step + min(situation.lag_s, times.lag_max))
     look = my_rank > 0 or bool(tries)
-    return _Due(intent, due, len(counted), first, fresh, look, last_sender.provider if last_sender else None)
+    first = not handed and n == 0
+    avoid = last.provider if last is not None else None
+    return _Due(intent, due, n, first, fresh, look, silenced_until > situation.now, avoid)
 
 
-def _began(one: Try) -> float:
-    at = one.sending_at if one.sending_at is not None else one.intended_at
-    if at is not None:
-        return at
-    settled = one.failed_at if one.failed_at is not None else one.handed_at
-    return settled if settled is not None else float("-inf")
+def _own_refusal(tries: list[Try], last: Try | None, situation: Situation) -> float | None:
+    """When the provider whose turn it is last refused this replica for certain."""
+    turn = next((name for name in situation.providers if last is None or name != last.provider), None)
+    refused = (
+        t.failed_at
+        for t in tries
+        if t.failed_at is not None
+        and not t.may_have_rung
+        and t.attempt.by == situation.me
+        and (turn is None or t.provider == turn)
+    )
+    return max(refused, default=None)
 
 
 def _silenced_until(tries: list[Try], intent: _Intent, situation: Situation) -> float:
@@ -240,45 +264,72 @@ def _silenced_until(tries: list[Try], intent: _Intent, situation: Situation) -> 
             continue
         if one.sending_at is not None:
             until = max(until, one.sending_at + situation.hedge_s)
-        elif one.intended_at is not None and not any((at, situation.me) < (one.intended_at, one.attempt.by) for at in mine):
-            # Of two who intend the same, the one who said so first goes ahead.
-            until = max(until, one.intended_at + situation.times.takeover)
+        elif one.intended_at is not None and one.attempt.by != situation.me:
+            # An own intent that is not held any more was dropped, here or in an earlier life. Of two who intend the same,
+            # the one who said so first goes ahead.
+            if not any((at, situation.me) < (one.intended_at, one.attempt.by) for at in mine):
+                until = max(until, one.intended_at + situation.times.takeover)
     return until
 
 
-def _pages(case: Case, due: list[_Due], situation: Situation) -> list[Page]:
-    """First pages stand alone, one each; retries and re-rings of a person and channel go together in one page."""
+# What goes out
+
+
+def _pages(
+    ledger: Ledger, case: Case, group: list[_Due], situation: Situation, moments: list[float]
+) -> list[Page]:
+    """The pages of one person and channel. First pages stand alone, one each, whatever else was sent; retries and re-rings
+    go together in one page, and no more than `rerings_per_minute` of them."""
+    now = situation.now
     pages: list[Page] = []
-    together: dict[tuple[str, str], list[_Due]] = {}
-    used_k: dict[tuple[str, str], int] = {}
-    for one in due:
-        if one.first:
-            pages.append(_page(case, [one], situation, used_k))
+    again = [due for due in group if not due.first]
+    if again:
+        at = max(min(due.at for due in again), _room_for_reringing(case, again[0].intent, situation))
+        if at > now:
+            moments.append(at)
         else:
-            together.setdefault((one.intent.person, one.intent.channel), []).append(one)
-    pages.extend(_page(case, group, situation, used_k) for group in together.values())
+            pages.append(_page(ledger, case, [due for due in again if due.at <= now or not due.busy], situation, 0))
+    for due in group:
+        if due.first and due.at > now:
+            moments.append(due.at)
+        elif due.first:
+            pages.append(_page(ledger, case, [due], situation, len(pages)))
     return pages
 
 
-def _page(case: Case, group: list[_Due], situation: Situation, used_k: dict[tuple[str, str], int]) -> Page:
-    gravest = max(group, key=lambda d: (rank(case.levels[d.intent.flag.flag_id]), d.intent.flag.at))
+def _room_for_reringing(case: Case, intent: _Intent, situation: Situation) -> float:
+    """From when one more ring that is no first page fits into the minute."""
+    most = situation.times.rerings_per_minute
+    tries = case.tries.get((intent.person, intent.channel), {})
+    if len(tries) < most:
+        return float("-inf")
+    firsts: set[tuple[str, str]] = set()
+    rung: list[float] = []
+    for one in sorted((t for t in tries.values() if t.may_have_rung), key=lambda t: (t.began, t.attempt.k)):
+        flags, by = one.attempt.flags, one.attempt.by
+        if len(flags) == 1 and one.attempt.n == 0 and (flags[0], by) not in firsts:
+            firsts.add((flags[0], by))
+        else:
+            rung.append(one.handed_at or one.began)
+    return sorted(rung)[-most] + 60.0 if len(rung) >= most else float("-inf")
+
+
+def _page(ledger: Ledger, case: Case, group: list[_Due], situation: Situation, already: int) -> Page:
+    gravest = max(group, key=lambda d: (rank(case.levels[d.intent.flag.flag_id]), d.intent.flag.at, d.intent.flag.flag_id))
     intent = gravest.intent
-    flags = tuple(sorted(d.intent.flag.flag_id for d in group))
-    intent_key = (intent.person, intent.channel)
-    held = next((a for a in situation.held if (a.flags, a.person, a.channel) == (flags, *intent_key)), None)
-    if held is None:
-        own = [a.k for a in case.tries.get(intent_key, {}) if a.by == situation.me]
-        own += [u.k for u in case.uptos if (u.person, u.channel, u.by) == (*intent_key, situation.me)]
-        k = max([*own, used_k.get(intent_key, 0)]) + 1
-        used_k[intent_key] = k
-        n = max(d.n for d in group)
-        held = Attempt(flags, intent.person, intent.channel, intent.episode, intent.step, n, situation.me, k)
+    person, channel = intent.person, intent.channel
+    flags = tuple(sorted(due.intent.flag.flag_id for due in group))
+    attempt = next((a for a in situation.held if (a.flags, a.person, a.channel) == (flags, person, channel)), None)
+    if attempt is None:
+        k = ledger.last_k(person, channel, situation.me) + 1 + already
+        n = max(due.n for due in group)
+        attempt = Attempt(flags, person, channel, intent.episode, intent.step, n, situation.me, k)
     return Page(
-        held,
+        attempt,
         intent.flag,
         case.levels[intent.flag.flag_id],
-        all(d.first for d in group),
-        all(d.fresh for d in group),
-        any(d.look for d in group),
-        gravest.avoid_provider,
+        first=all(due.first for due in group),
+        fresh=all(due.fresh for due in group),
+        look=any(due.look for due in group),
+        avoid_provider=gravest.avoid_provider,
     )

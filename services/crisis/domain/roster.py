@@ -116,4 +116,7 @@ def _policy(raw: dict[str, object], step_s: float | None) -> Policy:
         channels = tuple(step["channels"]) if step.get("channels") else None
         steps.append(Step(after_s, tuple(str(p) for p in step["people"]), channels))
     interval_s = float(raw["interval_s"]) if step_s is None else step_s  # type: ignore[arg-type]
+    starts = [step.after_s for step in steps]
+    if interval_s <= 0.0 or starts != sorted(starts) or starts[:1] not in ([], [0.0]):
+        raise ValueError("a policy whose steps do not begin at 0 and go forward, or that never starts again")
     return Policy(tuple(steps), tuple(str(p) for p in raw.get("fallback", ())), interval_s)  # type: ignore[attr-defined]
