@@ -1,0 +1,86 @@
+"""Java and Maven: found, or installed by apt-get where that is ours to do."""
+
+import os
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from rich.console import Console
+
+from deploy.local.lacks import MachineLacks
+
+# Kafka 4.x brokers need Java 17.
+OLDEST_JAVA = 17
+_PACKAGES = {"java": "openjdk-17-jre-headless", "mvn": "maven"}
+_HOW = {
+    "java": f"install a Java runtime, version {OLDEST_JAVA} or later (Debian: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk)",
+    "mvn": "install Apache Maven 3.8 or later (Debian: apt-get install maven; macOS: brew install maven)",
+}
+
+
+def find_java() -> tuple[str, int] | None:
+    """Path and major version of the Java that would be used (`JAVA_HOME`, then `PATH`), or None."""
+    home = os.environ.get("JAVA_HOME")
+    candidates = [str(Path(home) / "bin" / "java")] if home else []
+    candidates += [path for path in [shutil.which("java")] if path]
+    for path in candidates:
+        version = _major_version(path)
+        if version is not None:
+            return path, version
+    return None
+
+
+def require_java() -> str:
+    """A Java that runs the broker; raises MachineLacks."""
+    found = find_java()
+    if (found is None or found[1] < OLDEST_JAVA) and may_install():
+        install("java")
+        _major_version.cache_clear()
+        found = find_java()
+    if found is None or found[1] < OLDEST_JAVA:
+        seen = "is missing" if found is None else f"is version {found[1]}"
+        raise MachineLacks(f"Java {seen}", _HOW["java"])
+    return found[0]
+
+
+def require_maven() -> str:
+    """Maven's command; raises MachineLacks."""
+    if shutil.which("mvn") is None and may_install():
+        install("mvn")
+    found = shutil.which("mvn")
+    if found is None:
+        raise MachineLacks("Maven is missing", _HOW["mvn"])
+    return found
+
+
+def may_install() -> bool:
+    """Whether this is a Debian (or a relative of it) on which we are root."""
+    return os.geteuid() == 0 and Path("/etc/debian_version").exists() and shutil.which("apt-get") is not None
+
+
+def install(command: str) -> None:
+    """Install the package that brings `java` or `mvn`; raises MachineLacks when apt-get cannot."""
+    package = _PACKAGES[command]
+    Console(stderr=True).print(f"installing {package} by apt-get …", highlight=False)
+    # The JRE's install script fails on slim images, which lack this directory.
+    Path("/usr/share/man/man1").mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    steps = (["apt-get", "install", "-y", "--no-install-recommends", package],)
+    refresh = ["apt-get", "update", "-q"]
+    for attempt in ((), (refresh,)):
+        results = [subprocess.run([*step], env=environment, capture_output=True, check=False) for step in (*attempt, *steps)]
+        if results[-1].returncode == 0:
+            return
+    raise MachineLacks(f"apt-get could not install {package}", _HOW[command])
+
+
+@cache
+def _major_version(java: str) -> int | None:
+    try:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    match = re.search(r'version "(?:1\.)?(\d+)', said)
+    return int(match.group(1)) if match else None

