@@ -14,7 +14,7 @@ from deploy.local.lacks import MachineLacks
 # Kafka 4.x brokers need Java 17.
 OLDEST_JAVA = 17
 _PACKAGES = {"java": "openjdk-17-jre-headless", "mvn": "maven"}
-_HOW = {
+HOW_TO_GET = {
     "java": f"install a Java runtime, version {OLDEST_JAVA} or later (Debian: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk)",
     "mvn": "install Apache Maven 3.8 or later (Debian: apt-get install maven; macOS: brew install maven)",
 }
@@ -41,7 +41,7 @@ def require_java() -> str:
         found = find_java()
     if found is None or found[1] < OLDEST_JAVA:
         seen = "is missing" if found is None else f"is version {found[1]}"
-        raise MachineLacks(f"Java {seen}", _HOW["java"])
+        raise MachineLacks(f"Java {seen}", HOW_TO_GET["java"])
     return found[0]
 
 
@@ -51,7 +51,7 @@ def require_maven() -> str:
         install("mvn")
     found = shutil.which("mvn")
     if found is None:
-        raise MachineLacks("Maven is missing", _HOW["mvn"])
+        raise MachineLacks("Maven is missing", HOW_TO_GET["mvn"])
     return found
 
 
@@ -67,13 +67,13 @@ def install(command: str) -> None:
     # The JRE's install script fails on slim images, which lack this directory.
     Path("/usr/share/man/man1").mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    steps = (["apt-get", "install", "-y", "--no-install-recommends", package],)
-    refresh = ["apt-get", "update", "-q"]
-    for attempt in ((), (refresh,)):
-        results = [subprocess.run([*step], env=environment, capture_output=True, check=False) for step in (*attempt, *steps)]
-        if results[-1].returncode == 0:
+    get = ["apt-get", "install", "-y", "--no-install-recommends", package]
+    # The package lists of an image may be missing or old: refreshed only when the first try fails.
+    for command_line in (get, ["apt-get", "update", "-q"], get):
+        done = subprocess.run(command_line, env=environment, capture_output=True, check=False)
+        if done.returncode == 0 and command_line is get:
             return
-    raise MachineLacks(f"apt-get could not install {package}", _HOW[command])
+    raise MachineLacks(f"apt-get could not install {package}", HOW_TO_GET[command])
 
 
 @cache

@@ -13,6 +13,7 @@ import aiohttp
 import psutil
 
 from deploy.local.home import ROOT
+from deploy.local.lacks import MachineLacks
 from deploy.local.ports import taken
 from shared.time.clock import SystemClock
 
@@ -73,10 +74,10 @@ class Process:
 
     @classmethod
     def start(cls, plan: ProcessPlan) -> "Process":
-        """Start it in a process group of its own; raises ProcessDied when a port is taken or the command cannot be run."""
+        """Start it in a process group of its own; raises MachineLacks when a port is taken, ProcessDied when the command cannot be run."""
         in_the_way = taken(plan.ports)
         if in_the_way:
-            raise ProcessDied(f"{plan.name}: port {in_the_way[0]} is taken by another process")
+            raise MachineLacks(f"port {in_the_way[0]}, which {plan.name} needs, is taken", "end what listens there, or choose another port base")
         plan.log.parent.mkdir(parents=True, exist_ok=True)
         gentle = shutil.which("nice") if plan.nice else None
         # `nice` replaces itself by the command, so the id stays.

@@ -56,5 +56,13 @@ def read_record(home: Home) -> StackRecord | None:
     return StackRecord(running=running, crisis_urls=tuple(raw.pop("crisis_urls")), **raw)
 
 
+def running_stack(home: Home) -> StackRecord:
+    """The record of the stack that runs in this home; raises StackNotRunning when none of its processes lives."""
+    record = read_record(home)
+    if record is None or not any(process.alive() for process in record.processes()):
+        raise StackNotRunning(f"no stack runs in {home.path}")
+    return record
+
+
 def _process_record(raw: dict[str, Any]) -> ProcessRecord:
     return ProcessRecord(**{**raw, "command": tuple(raw["command"]), "ports": tuple(raw["ports"])})

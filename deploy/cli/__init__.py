@@ -1,0 +1,1 @@
+"""The `vigil` command: one file per subcommand, registered in `main`."""
