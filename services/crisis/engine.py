@@ -19,10 +19,14 @@ from services.crisis.times import Times
 _BEAT_S = 0.050
 # Below this a late beat is ordinary scheduling; above it this replica was away (frozen, swapped, starved).
 _AWAY_S = 0.200
+# Rounding may leave an alarm a hair before its moment: never spin on it.
+_SOONEST_S = 0.001
 
 
 class Outbound(Protocol):
     """How pages leave: see services.crisis.pager."""
+
+    names: tuple[str, ...]
 
     def choose(self, page: Page) -> str: ...
     def hedge_s(self) -> float: ...
@@ -82,11 +86,12 @@ class Engine:
         self._peers = peers
         self._telemetry = telemetry
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._careful: dict[str, asyncio.Task[None]] = {}
+        self._cared_for: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._sends: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._beat_at = self._loop.time()
-        self._awake_at = 0.0
+        # On the loop's clock: the crisis clock may be set under it.
+        self._awoke_at: float | None = None
         self.listeners: list[Callable[[str, Sequence[Flag | Fact]], None]] = []
 
     # What is heard
@@ -99,7 +104,7 @@ class Engine:
         if new:
             if keep:
                 self._journal.keep(patient_id, new)
-                self._recorder.note_later(patient_id)
+            self._recorder.note_later(patient_id)
             self._tell(patient_id, new)
         # A known flag may have become fresh: decide either way.
         self.touch(patient_id)
@@ -117,20 +122,22 @@ class Engine:
 
     def touch(self, patient_id: str) -> None:
         """Decide for one patient now, act, and set the next alarm."""
+        if patient_id not in self._timers:
+            # Whatever goes wrong below, this patient is looked at again.
+            self._alarm(patient_id, self._clock.now() + self._times.definite_retry)
         decision = self._decide(patient_id)
         if decision.gaps:
             self.say(patient_id, decision.gaps)
-        careful = False
+        due = decision.next_due
         for page in decision.pages:
-            if page.fresh and not page.look:
+            care = self._care(page)
+            if care is None:
                 self._strike(patient_id, page)
-            else:
-                careful = True
-        if careful and patient_id not in self._careful:
-            task = self._loop.create_task(self._act_with_care(patient_id))
-            self._careful[patient_id] = task
-            task.add_done_callback(lambda done: self._careful_done(patient_id, done))
-        self._alarm(patient_id, decision.next_due)
+                hedge_at = self._clock.now() + self._outbound.hedge_s()
+                due = hedge_at if due is None else min(due, hedge_at)
+            elif (patient_id, care) not in self._cared_for:
+                self._take_care(patient_id, care)
+        self._alarm(patient_id, due)
 
     # What is done
 
@@ -159,6 +166,9 @@ class Engine:
         except PageRefused as refused:
             outcome = Failed(page.attempt, refused.maybe, refused.reason, at=self._clock.now())
             self._telemetry.failed(page, refused.reason, refused.maybe)
+        except Exception as error:  # noqa: BLE001 - a defect in one page must not end its case's ringing
+            outcome = Failed(page.attempt, True, type(error).__name__, at=self._clock.now())
+            self._telemetry.failed(page, outcome.reason, maybe=True)
         else:
             at = self._clock.now()
             outcome = Handed(page.attempt, provider, provider_id, address_digest, body_digest, at=at)
@@ -168,23 +178,37 @@ class Engine:
         if isinstance(outcome, Handed):
             await self._recorder.record(patient_id)
 
-    async def _act_with_care(self, patient_id: str) -> None:
-        """Intend, record, look, decide again, strike: for every page that may not go out at once."""
-        while True:
-            pages = [page for page in self._decide(patient_id).pages if not page.fresh or page.look]
-            if not pages:
-                return
-            if all(page.fresh for page in pages):
-                await self._within(self._recorder.look(patient_id), self._times.look)
-                self._strike_if_still_due(patient_id, pages)
-                continue
+    def _care(self, page: Page) -> str | None:
+        """What a page has to wait for: nothing, a look into the store, or its record (for `old` ones longer)."""
+        if page.fresh:
+            return "look" if page.look else None
+        old = page.first and self._clock.now() - page.flag.at > self._times.record_wait_old
+        return "old" if old else "record"
+
+    def _take_care(self, patient_id: str, care: str) -> None:
+        work = self._look_and_strike(patient_id) if care == "look" else self._record_and_strike(patient_id, care)
+        task = self._loop.create_task(work)
+        self._cared_for[patient_id, care] = task
+        task.add_done_callback(lambda done: self._care_ended(patient_id, care, done))
+
+    async def _look_and_strike(self, patient_id: str) -> None:
+        """Look whether somebody else recorded it, decide again, strike: for fresh pages that others may have sent."""
+        while pages := [page for page in self._decide(patient_id).pages if self._care(page) == "look"]:
+            await self._within(self._recorder.look(patient_id), self._times.look)
+            self._strike_if_still_due(patient_id, pages, fresh=True)
+
+    async def _record_and_strike(self, patient_id: str, care: str) -> None:
+        """Intend, record, decide again, strike: for pages that are not fresh. Without the store on memory, after a wait."""
+        wait_s = self._times.record_wait_old if care == "old" else self._times.record_wait
+        while pages := [page for page in self._decide(patient_id).pages if self._care(page) == care]:
             self._intend(patient_id, pages)
-            old = any(self._clock.now() - page.flag.at > self._times.record_wait_old for page in pages if page.first)
-            wait_s = self._times.record_wait_old if old else self._times.record_wait
-            if not await self._within(self._recorder.record(patient_id), wait_s):
-                self._telemetry.acted_on_memory()
-                await self._within(self._recorder.look(patient_id), self._times.look)
-            self._strike_if_still_due(patient_id, pages)
+            try:
+                if not await self._within(self._recorder.record(patient_id), wait_s):
+                    self._telemetry.acted_on_memory()
+                    await self._within(self._recorder.look(patient_id), self._times.look)
+                self._strike_if_still_due(patient_id, pages, fresh=False)
+            finally:
+                self._release(patient_id, [page.attempt for page in pages])
 
     def _intend(self, patient_id: str, pages: list[Page]) -> None:
         roster, now = self._roster(), self._clock.now()
@@ -193,13 +217,13 @@ class Engine:
         entry.held.update({page.attempt: now for page in pages})
         self.say(patient_id, intended)
 
-    def _strike_if_still_due(self, patient_id: str, intended: list[Page]) -> None:
-        wanted = {(page.attempt.flags, page.attempt.person, page.attempt.channel) for page in intended}
+    def _strike_if_still_due(self, patient_id: str, pages: list[Page], *, fresh: bool) -> None:
+        """Strike those of the pages that are due all the same; what waited for a look only must still be fresh."""
+        wanted = {(page.attempt.flags, page.attempt.person, page.attempt.channel) for page in pages}
         for page in self._decide(patient_id).pages:
             attempt = page.attempt
-            if (attempt.flags, attempt.person, attempt.channel) in wanted:
+            if (attempt.flags, attempt.person, attempt.channel) in wanted and (page.fresh or not fresh):
                 self._strike(patient_id, page)
-        self._release(patient_id, [page.attempt for page in intended])
 
     def _release(self, patient_id: str, attempts: Iterable[Attempt]) -> None:
         entry = self._table.entries.get(patient_id)
@@ -225,7 +249,8 @@ class Engine:
         now = self._clock.now()
         lag_s = self.lag_s()
         if lag_s > _AWAY_S:
-            self._awake_at = now
+            self._awoke_at = self._loop.time()
+        awake_at = 0.0 if self._awoke_at is None else now - (self._loop.time() - self._awoke_at)
         situation = Situation(
             now,
             self.me,
@@ -234,9 +259,10 @@ class Engine:
             self._times,
             self._outbound.hedge_s(),
             lag_s,
-            self._awake_at,
+            awake_at,
             entry.heard,
             entry.held,
+            self._outbound.names,
         )
         return decide(entry.ledger, situation)
 
@@ -245,7 +271,7 @@ class Engine:
         if known is not None:
             known.cancel()
         if due is not None:
-            delay_s = max(0.0, due - self._clock.now())
+            delay_s = max(_SOONEST_S, due - self._clock.now())
             self._timers[patient_id] = self._loop.call_later(delay_s, self._ring, patient_id)
 
     def _ring(self, patient_id: str) -> None:
@@ -266,7 +292,7 @@ class Engine:
         while True:
             await self._clock.sleep(_BEAT_S)
             if self.lag_s() > _AWAY_S:
-                self._awake_at = self._clock.now()
+                self._awoke_at = self._loop.time()
             self._beat_at = self._loop.time()
 
     def reconsider_all(self) -> None:
@@ -279,16 +305,21 @@ class Engine:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        for task in self._careful.values():
+        for task in self._cared_for.values():
             task.cancel()
         if self._sends:
             await asyncio.wait(tuple(self._sends), timeout=self._times.provider_attempt)
 
-    def _careful_done(self, patient_id: str, task: asyncio.Task[None]) -> None:
-        self._careful.pop(patient_id, None)
-        if not task.cancelled():
-            task.result()
+    def _care_ended(self, patient_id: str, care: str, task: asyncio.Task[None]) -> None:
+        self._cared_for.pop((patient_id, care), None)
+        if task.cancelled():
+            return
+        failure = task.exception()
+        if failure is None:
             self.touch(patient_id)
+            return
+        self._alarm(patient_id, self._clock.now() + self._times.definite_retry)
+        self._loop.call_exception_handler({"message": "a page was held up", "exception": failure, "task": task})
 
     def _tell(self, patient_id: str, new: Sequence[Flag | Fact]) -> None:
         for listener in self.listeners:

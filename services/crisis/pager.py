@@ -35,14 +35,14 @@ class Pager:
         self._times = times
         self._roster = roster
         self._providers = dict(providers)
+        self.names = tuple(providers)
         self._link = link
         self._latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
         self._hedge_s = times.hedge_floor
 
     def choose(self, page: Page) -> str:
         """The provider for this page: another one than the last sender's when there is one."""
-        names = list(self._providers)
-        return next((name for name in names if name != page.avoid_provider), names[0])
+        return next((name for name in self.names if name != page.avoid_provider), self.names[0])
 
     def hedge_s(self) -> float:
         """How long somebody's unfinished try silences the others: twice the measured p99, within floor and cap."""

@@ -9,10 +9,11 @@ hold it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
-from shared.contracts.levels import Level
 from services.crisis.domain.budget import BUDGETS
 from services.crisis.domain.facts import Accepted, Acknowledged, Contacted, Flag, Progress
+from shared.contracts.levels import Level
 
 REACHED = ("reached", "emergency_services")
 ROLES_NEEDED: dict[Level, int] = {"imminent": 2, "high": 1, "moderate": 1, "low": 1}
@@ -54,14 +55,17 @@ def leases(
     budget = BUDGETS[level]
     found: list[Lease] = []
     role_of: dict[str, str | None] = {}
-    for taken in (*acks, *accepted):
-        if flag.flag_id in taken.flags:
-            role = taken.role if isinstance(taken, Acknowledged) else None
-            role_of[taken.person] = role_of.get(taken.person) or role
-            found.append(Lease(taken.person, role, taken.at, max(flag.at + budget.t4, taken.at + budget.lease_s)))
-    for sign in progress:
-        if flag.flag_id in sign.flags and sign.person in role_of:
-            found.append(Lease(sign.person, role_of[sign.person], sign.at, sign.at + budget.lease_s))
+    takings: list[tuple[Acknowledged | Accepted, str | None]] = [(ack, ack.role) for ack in acks]
+    takings += [(one, None) for one in accepted]
+    for taking, role in takings:
+        if flag.flag_id in taking.flags:
+            role_of[taking.person] = role_of.get(taking.person) or role
+            found.append(Lease(taking.person, role, taking.at, max(flag.at + budget.t4, taking.at + budget.lease_s)))
+    found += [
+        Lease(sign.person, role_of[sign.person], sign.at, sign.at + budget.lease_s)
+        for sign in progress
+        if flag.flag_id in sign.flags and sign.person in role_of
+    ]
     for contact in contacts:
         if flag.flag_id in contact.flags and contact.person in role_of:
             ends = contact.at + budget.lease_s
@@ -86,7 +90,7 @@ def coverage(flag: Flag, level: Level, found: list[Lease], now: float) -> Covera
 def _covered_spans(found: list[Lease], needed: int) -> list[tuple[float, float]]:
     moments = sorted({moment for lease in found for moment in (lease.starts, lease.ends)})
     spans: list[tuple[float, float]] = []
-    for begin, end in zip(moments, moments[1:], strict=False):
+    for begin, end in pairwise(moments):
         roles = {lease.role for lease in found if lease.starts <= begin and lease.ends >= end}
         # An untold role stands for somebody, but never for a second role.
         if not roles or len(roles - {None}) < needed > 1:

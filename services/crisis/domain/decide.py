@@ -8,15 +8,18 @@ live lease covers has a due, in the future or now.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from services.crisis.domain.case import Case, Try, open_case
 from services.crisis.domain.coverage import Coverage, coverage
 from services.crisis.domain.facts import Attempt, Flag, Gap
 from services.crisis.domain.ledger import Ledger
-from services.crisis.domain.policy import Plan, channels_of, planned
+from services.crisis.domain.policy import Joining, Ring, planned
 from services.crisis.domain.roster import Roster
 from services.crisis.times import Times
 from shared.contracts.levels import Level, rank
+
+_MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +98,7 @@ class _Due:
 @lru_cache(maxsize=8192)
 def replica_order(patient_id: str, replicas: tuple[str, ...]) -> tuple[str, ...]:
     """The replicas in this patient's order: rendezvous hash, the same everywhere."""
-    return tuple(
-        sorted(replicas, key=lambda name: hashlib.blake2b(f"{name}|{patient_id}".encode(), digest_size=8).digest())
-    )
+    return tuple(sorted(replicas, key=lambda name: hashlib.blake2b(f"{name}|{patient_id}".encode(), digest_size=8).digest()))
 
 
 def decide(ledger: Ledger, situation: Situation) -> Decision:
@@ -264,20 +265,19 @@ def _silenced_until(tries: list[Try], intent: _Intent, situation: Situation) -> 
             continue
         if one.sending_at is not None:
             until = max(until, one.sending_at + situation.hedge_s)
-        elif one.intended_at is not None and one.attempt.by != situation.me:
-            # An own intent that is not held any more was dropped, here or in an earlier life. Of two who intend the same,
-            # the one who said so first goes ahead.
-            if not any((at, situation.me) < (one.intended_at, one.attempt.by) for at in mine):
-                until = max(until, one.intended_at + situation.times.takeover)
+            continue
+        # An own intent that is not held any more was dropped, here or in an earlier life. Of two who intend the same, the
+        # one who said so first goes ahead.
+        said_at, by = one.intended_at, one.attempt.by
+        if said_at is not None and by != situation.me and not any((at, situation.me) < (said_at, by) for at in mine):
+            until = max(until, said_at + situation.times.takeover)
     return until
 
 
 # What goes out
 
 
-def _pages(
-    ledger: Ledger, case: Case, group: list[_Due], situation: Situation, moments: list[float]
-) -> list[Page]:
+def _pages(ledger: Ledger, case: Case, group: list[_Due], situation: Situation, moments: list[float]) -> list[Page]:
     """The pages of one person and channel. First pages stand alone, one each, whatever else was sent; retries and re-rings
     go together in one page, and no more than `rerings_per_minute` of them."""
     now = situation.now
@@ -303,15 +303,18 @@ def _room_for_reringing(case: Case, intent: _Intent, situation: Situation) -> fl
     tries = case.tries.get((intent.person, intent.channel), {})
     if len(tries) < most:
         return float("-inf")
-    firsts: set[tuple[str, str]] = set()
-    rung: list[float] = []
-    for one in sorted((t for t in tries.values() if t.may_have_rung), key=lambda t: (t.began, t.attempt.k)):
-        flags, by = one.attempt.flags, one.attempt.by
-        if len(flags) == 1 and one.attempt.n == 0 and (flags[0], by) not in firsts:
-            firsts.add((flags[0], by))
-        else:
-            rung.append(one.handed_at or one.began)
-    return sorted(rung)[-most] + 60.0 if len(rung) >= most else float("-inf")
+    rung = sorted(
+        one.handed_at or one.began for one in tries.values() if one.may_have_rung and not _was_first(case, one, intent)
+    )
+    return rung[-most] + _MINUTE_S if len(rung) >= most else float("-inf")
+
+
+def _was_first(case: Case, one: Try, intent: _Intent) -> bool:
+    """Whether a try was a flag's own first page: nothing about it had been handed over, nothing else may have rung."""
+    flags = one.attempt.flags
+    if len(flags) > 1 or one.attempt.n > 0:
+        return False
+    return one.began <= min(case.handed_times(flags[0], intent.person, intent.channel), default=float("inf"))
 
 
 def _page(ledger: Ledger, case: Case, group: list[_Due], situation: Situation, already: int) -> Page:

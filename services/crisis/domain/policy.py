@@ -6,8 +6,8 @@ starts again with the fallback pool added. The step follows from the start of th
 
 from dataclasses import dataclass
 
-from shared.contracts.levels import Level
 from services.crisis.domain.roster import Policy, Roster, Step
+from shared.contracts.levels import Level
 
 # Alarm fatigue is a hazard too: at moderate and below, voice rings at an escalation or when no receipt came.
 IMMEDIATE: dict[Level, tuple[str, ...]] = {
@@ -105,9 +105,7 @@ def _plan(level: Level, policy: Policy, roster: Roster, joining: Joining | None)
     return Plan(first, later, offsets_s[-1] + policy.interval_s, anybody)
 
 
-def _resolved(
-    steps: tuple[Step, ...], policy: Policy, roster: Roster
-) -> tuple[list[tuple[str, ...]], list[bool], list[float]]:
+def _resolved(steps: tuple[Step, ...], policy: Policy, roster: Roster) -> tuple[list[tuple[str, ...]], list[bool], list[float]]:
     """For each step: who can be reached (the pool where nobody can), whether that is a gap, and when it begins."""
     people: list[tuple[str, ...]] = []
     gaps: list[bool] = []
@@ -133,9 +131,7 @@ def _rings(level: Level, escalated: bool, step: Step, people: tuple[str, ...], r
     return tuple(rings)
 
 
-def channels_of(
-    level: Level, escalated: bool, asked: tuple[str, ...] | None, available: tuple[str, ...]
-) -> tuple[str, ...]:
+def channels_of(level: Level, escalated: bool, asked: tuple[str, ...] | None, available: tuple[str, ...]) -> tuple[str, ...]:
     """The channels to ring at once; never none for somebody who can be reached at all."""
     if asked:
         wanted: tuple[str, ...] = asked
