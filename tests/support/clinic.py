@@ -1,0 +1,368 @@
+"""The clinic's language over HTTP: patients enrol and answer, clinicians are paged, take cases and close them.
+
+Nothing here knows how Vigil works inside: it speaks the published routes, waits for conditions with a deadline, and at the
+end of a story says which pages nobody had a reason to expect.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, NoReturn, Protocol, TypeVar
+from urllib.parse import quote
+
+from aiohttp import ClientSession, ClientTimeout, TCPConnector
+
+from shared.time.clock import SystemClock
+from shared.time.ids import fresh_id, page_code
+from tests.support.device import Device, Page, Phone
+
+# The first page takes milliseconds; the window is what a busy machine may add, and ends before the next step begins.
+FIRST_PAGE_S = 1.9
+# How long facts may take from one replica to the other, or to the store and back.
+HEARD_S = 5.0
+# What was on its way when an acknowledgement was heard may still arrive.
+SETTLING_MS = 250.0
+# A step may not begin early; clocks of two processes agree to less than this.
+EARLY_MS = 50.0
+_LOOK_EVERY_S = 0.02
+_CALL_S = 15.0
+_QUIET = {f"q{number}": 0 for number in range(1, 10)}
+_PATIENT: Mapping[str, Any] = {
+    "name": "Jordan Example",
+    "phone": "+15550123456",
+    "locale": "en-US",
+    "zone": "America/New_York",
+    "location": {"country": "US", "region": "NY"},
+}
+_Seen = TypeVar("_Seen")
+
+
+class Servers(Protocol):
+    """What the clinic needs of a running stack."""
+
+    def url(self, name: str) -> str: ...
+    def token(self, role: str, sub: str | None = None) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a service answered."""
+
+    status: int
+    body: dict[str, Any]
+    text: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> str:
+        """The last word of a problem's type."""
+        return str(self.body.get("type", "")).rsplit(":", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """Somebody in the programme."""
+
+    clinic: "Clinic"
+    patient_id: str
+
+    async def answers_phq9(
+        self, item9: Any = 0, *, key: str | None = None, answers: Mapping[str, Any] | None = None, **others: Any
+    ) -> "Answer":
+        """Answer the PHQ-9: zeros beside item 9, or exactly `answers`; `key` is the Idempotency-Key (a fresh one without)."""
+        sheet = dict(answers) if answers is not None else {**_QUIET, "q9": item9}
+        return await self.clinic.assess(self, sheet, key or fresh_id(), others)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Told):
+    """What intake told a patient, and when the patient had pressed send (this machine's clock)."""
+
+    patient: Patient | None = None
+    key: str = ""
+    sent_at_ms: float = 0.0
+    told_at_ms: float = 0.0
+
+    @property
+    def flag_id(self) -> str:
+        """The flag this answer raised; fails when it raised none."""
+        flag = self.body.get("flag")
+        assert flag, f"{self.status} without a flag: {self.body}"
+        return str(flag["flag_id"])
+
+    @property
+    def level(self) -> str | None:
+        """The flag's level, None without a flag."""
+        return (self.body.get("flag") or {}).get("level")
+
+    @property
+    def flagged(self) -> bool:
+        """Whether a durable copy of the flag exists, by what the caller was told."""
+        return bool(self.body.get("flagged", self.status in (200, 201) and self.level is not None))
+
+    @property
+    def guidance(self) -> list[dict[str, Any]]:
+        """Whom the patient may call now."""
+        return list(self.body.get("guidance") or [])
+
+    @property
+    def code(self) -> str:
+        """The six characters on the pages about this flag."""
+        return page_code(self.flag_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Clinician:
+    """Somebody on the roster, with a phone."""
+
+    clinic: "Clinic"
+    id: str
+    number: str
+    step: int
+
+    @property
+    def phone(self) -> Device:
+        """Their phone."""
+        return self.clinic.phone.device(self.number)
+
+    async def is_paged(
+        self, about: Answer, channel: str = "sms", within_s: float = FIRST_PAGE_S, level: str | None = None
+    ) -> Page:
+        """A page about this flag that nobody has spoken of yet reaches the phone."""
+        return await self.phone.expect_page(within_s, about.code, channel, level)
+
+    async def is_left_alone(self, for_s: float, about: Answer | None = None, channel: str | None = None) -> None:
+        """No (further) page reaches the phone for so long."""
+        await self.phone.expect_no_page(for_s, about.code if about else None, channel)
+
+    async def replies(self, text: str) -> str:
+        """Text our number; returns what came back."""
+        told = await self.phone.reply(text)
+        self.clinic.acted()
+        return " ".join(told["answers"])
+
+    async def presses(self, digits: str) -> str:
+        """Press keys in the last call; returns what was said."""
+        told = await self.phone.press(digits)
+        self.clinic.acted()
+        return " ".join(told["answers"])
+
+
+class Clinic:
+    """One story's clinic: `async with Clinic(stack, replicas=2) as clinic`."""
+
+    def __init__(self, servers: Servers, *, replicas: int = 2, step_s: float = 2.0) -> None:
+        self.servers = servers
+        self.replicas = range(replicas)
+        self.step_s = step_s
+        self.phone = Phone(servers.url("phone"))
+        self.clock = SystemClock()
+        self.ana = Clinician(self, "ana", "+15550100001", 0)
+        self.ben = Clinician(self, "ben", "+15550100002", 1)
+        self.sue = Clinician(self, "sue", "+15550100003", 2)
+        self._session: ClientSession | None = None
+        self._answers: list[Answer] = []
+        self._acts_ms: list[float] = []
+
+    async def __aenter__(self) -> "Clinic":
+        self._session = ClientSession(connector=TCPConnector(limit=0), timeout=ClientTimeout(total=_CALL_S))
+        await self.phone.forget()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.phone.close()
+        if self._session is not None:
+            await self._session.close()
+
+    # Patients
+
+    async def enrol(self, **overrides: Any) -> Patient:
+        """A new patient."""
+        told = await self.intake("POST", "/v1/patients", {**_PATIENT, **overrides}, fresh_id())
+        assert told.status == 201, f"enrolment: {told.status} {told.body}"
+        return Patient(self, str(told.body["patient_id"]))
+
+    def stranger(self) -> Patient:
+        """A patient id that nobody enrolled."""
+        return Patient(self, fresh_id())
+
+    async def assess(self, patient: Patient, answers: Mapping[str, Any], key: str, others: Mapping[str, Any]) -> Answer:
+        """Send an answer sheet."""
+        body = {"instrument": "phq9", "answers": dict(answers), **others}
+        sent_at_ms = self.now_ms()
+        told = await self.intake("POST", f"/v1/patients/{patient.patient_id}/assessments", body, key)
+        answer = Answer(told.status, told.body, told.text, told.headers, patient, key, sent_at_ms, self.now_ms())
+        if answer.body.get("flag"):
+            self._answers.append(answer)
+        return answer
+
+    async def intake(self, method: str, path: str, body: object = None, key: str | None = None) -> Told:
+        """One request to intake, as a service that acts for patients."""
+        headers = {"Authorization": f"Bearer {self.servers.token('service', 'clinic')}"}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        return await self.call(method, self.servers.url("intake") + path, body, headers)
+
+    # Cases
+
+    async def crisis(
+        self, method: str, path: str, body: object = None, *, replica: int = 0, by: str = "ana", role: str = "clinician"
+    ) -> Told:
+        """One request to a replica, as this person."""
+        headers = {"Authorization": f"Bearer {self.servers.token(role, by)}"}
+        return await self.call(method, self.servers.url(f"crisis-{replica}") + path, body, headers)
+
+    async def cases_of(self, patient: Patient, replica: int = 0) -> list[dict[str, Any]]:
+        """All cases of a patient, the oldest first, as a replica tells them."""
+        told = await self.crisis("GET", f"/v1/cases?patient_id={quote(patient.patient_id)}", replica=replica)
+        assert told.status == 200, f"cases: {told.status} {told.body}"
+        return list(told.body["items"])
+
+    async def case_of(self, patient: Patient, replica: int = 0) -> dict[str, Any]:
+        """The patient's newest case; fails when there is none."""
+        cases = await self.cases_of(patient, replica)
+        assert cases, f"crisis-{replica} knows no case of this patient"
+        return cases[-1]
+
+    async def timeline_of(self, patient: Patient, replica: int = 0) -> list[dict[str, Any]]:
+        """The lines of the newest case's timeline."""
+        case = await self.case_of(patient, replica)
+        told = await self.crisis("GET", f"/v1/cases/{case['case_id']}/timeline", replica=replica)
+        assert told.status == 200, f"timeline: {told.status} {told.body}"
+        return list(told.body["items"])
+
+    async def does(
+        self, what: str, patient: Patient, body: Mapping[str, Any] | None = None, *, by: str = "ana", replica: int = 0
+    ) -> Told:
+        """A command on the patient's newest case, by API."""
+        case = await self.case_of(patient, replica)
+        told = await self.crisis("POST", f"/v1/cases/{case['case_id']}/{what}", dict(body or {}), replica=replica, by=by)
+        self.acted()
+        return told
+
+    async def acknowledge(self, patient: Patient, *, by: str = "ana", replica: int = 0) -> Told:
+        """Take the case by API."""
+        return await self.does("acknowledge", patient, by=by, replica=replica)
+
+    async def resolve(
+        self, patient: Patient, flags: Sequence[str] | None = None, *, by: str = "ana", replica: int = 0, **others: Any
+    ) -> Told:
+        """Close the case, naming its flags (all that this replica tells of, without `flags`)."""
+        case = await self.case_of(patient, replica)
+        named = list(flags) if flags is not None else [flag["flag_id"] for flag in case["flags"]]
+        body = {"flags": named, "level": "low", "plan": "safety plan reviewed", "why": "seen today", **others}
+        return await self.does("resolve", patient, body, by=by, replica=replica)
+
+    async def close_everything(self) -> None:
+        """Close what the story left open, on every replica's word."""
+
+        async def closed() -> bool:
+            for replica in self.replicas:
+                told = await self.crisis("GET", "/v1/cases?status=open", replica=replica)
+                for case in told.body["items"]:
+                    flags = [flag["flag_id"] for flag in case["flags"]]
+                    body = {"flags": flags, "level": "low", "plan": "end of story", "why": "end of story"}
+                    await self.crisis("POST", f"/v1/cases/{case['case_id']}/resolve", body, replica=replica)
+                if told.body["items"]:
+                    return False
+            return True
+
+        await self.eventually(closed, 4 * HEARD_S, "every case is closed on every replica")
+
+    # Looking at both replicas
+
+    async def on_both(self, look: Callable[[int], Awaitable[_Seen]]) -> list[_Seen]:
+        """The same at every replica, at once."""
+        return list(await asyncio.gather(*(look(replica) for replica in self.replicas)))
+
+    async def sees(self, patient: Patient, replica: int = 0, within_s: float = HEARD_S, **fields: Any) -> dict[str, Any]:
+        """The patient's newest case, once this replica tells it with these fields."""
+        last: dict[str, Any] = {}
+
+        async def fits() -> bool:
+            nonlocal last
+            cases = await self.cases_of(patient, replica)
+            last = cases[-1] if cases else {}
+            return bool(cases) and all(last.get(name) == value for name, value in fields.items())
+
+        await self.eventually(fits, within_s, lambda: f"crisis-{replica} tells of a case with {fields}; it tells {last}")
+        return last
+
+    async def both_see(self, patient: Patient, within_s: float = HEARD_S, **fields: Any) -> list[dict[str, Any]]:
+        """The newest case, once every replica tells it with these fields."""
+        return await self.on_both(lambda replica: self.sees(patient, replica, within_s, **fields))
+
+    async def eventually(
+        self, happened: Callable[[], Awaitable[bool]], within_s: float, what: str | Callable[[], str]
+    ) -> None:
+        """Look until it has happened; fails after so long."""
+        until = self.clock.monotonic_s() + within_s
+        while not await happened():
+            if self.clock.monotonic_s() >= until:
+                await self.fail(f"not within {within_s:g} s: {what if isinstance(what, str) else what()}")
+            await self.clock.sleep(_LOOK_EVERY_S)
+
+    async def fail(self, sentence: str) -> NoReturn:
+        """Fail with all that is on the phones."""
+        await self.phone.fail(sentence)
+
+    # Links
+
+    async def looks_at(self, link: str | None) -> Told:
+        """GET a page's link, as a phone's preview does."""
+        return await self.call("GET", _there(link))
+
+    async def follows(self, link: str | None) -> Told:
+        """POST a page's link: the person presses the button."""
+        told = await self.call("POST", _there(link))
+        self.acted()
+        return told
+
+    # The end of a story
+
+    def acted(self) -> None:
+        """Somebody has just taken or closed a case: from now on no further step has a reason to begin."""
+        self._acts_ms.append(self.now_ms())
+
+    async def expect_no_surprises(self) -> None:
+        """Every page on every phone was expected by the story, or belongs to a step that had begun before anybody acted."""
+        people = {person.number: person for person in (self.ana, self.ben, self.sue)}
+        for number in sorted({page.to for page in await self.phone.pages()}):
+            for page in await self.phone.device(number).consume_all():
+                why = self._surprise(page, people.get(number))
+                if why is not None:
+                    await self.fail(f"{why}: {page.to} {page.channel} {page.body!r}")
+
+    def _surprise(self, page: Page, person: Clinician | None) -> str | None:
+        if person is None:
+            return "a page to a phone that is on nobody's roster"
+        answer = next((one for one in self._answers if one.code == page.code), None)
+        if answer is None:
+            return "a page about nothing that was answered in this story"
+        begins_ms = answer.sent_at_ms + person.step * self.step_s * 1000.0
+        if person.step == 0 or page.at_ms < begins_ms - EARLY_MS:
+            return "a page that the story did not expect"
+        acts_ms = [at for at in self._acts_ms if at > answer.sent_at_ms]
+        if acts_ms and page.at_ms > min(acts_ms) + SETTLING_MS:
+            return "a page after somebody had acted"
+        return None
+
+    # Plumbing
+
+    def now_ms(self) -> float:
+        """This machine's wall clock, milliseconds: the phones' clock too."""
+        return self.clock.now_s() * 1000.0
+
+    async def call(self, method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None) -> Told:
+        """One request, never repeated."""
+        assert self._session is not None, "use `async with`"
+        async with self._session.request(method, url, json=body, headers=headers) as response:
+            text = await response.text()
+            found: Any = await response.json(content_type=None) if "json" in response.content_type else {}
+            return Told(response.status, found if isinstance(found, dict) else {"items": found}, text, dict(response.headers))
+
+
+def _there(link: str | None) -> str:
+    assert link is not None, "the page has no link"
+    return link
