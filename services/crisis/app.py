@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 import structlog
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from services.crisis.accept import Acceptance, FactJournal
 from services.crisis.api.callbacks import Callbacks
@@ -37,6 +37,7 @@ from services.crisis.settings import CrisisSettings, SharedSettings
 from services.crisis.subscribers import BusLane
 from services.crisis.table import Table
 from services.crisis.times import Times
+from shared.chassis.direct import DirectRoutes
 from shared.chassis.http import make_app
 from shared.chassis.service import run, serve
 from shared.providers.twilio import SignatureCheck, TwilioAccount
@@ -62,7 +63,7 @@ def unwrapped(name: str, port: Any) -> Any:
 @asynccontextmanager
 async def compose(
     shared: SharedSettings, settings: CrisisSettings, times: Times = TIMES, wrap: Wrap = unwrapped
-) -> AsyncIterator[tuple[FastAPI, Callable[[], Coroutine[Any, Any, None]]]]:
+) -> AsyncIterator[tuple[ASGIApp, Callable[[], Coroutine[Any, Any, None]]]]:
     """One replica, wired and running; yields its application and what to do on a stop.
 
     `wrap(name, port)` may put something around each adapter (journal, peers, provider, cases): the tests' way to kill points.
@@ -101,7 +102,7 @@ class _Replica:
         self._build_app()
         restored = self.acceptance.restore(list(disk.read_back()), self.shared.programme_id)
         log.info("journal_restored", frames=restored, open_cases=sum(1 for _ in self.table.open_cases()))
-        self._run(self.engine.beat(), self.clerk.scan(), self.clerk.run(), self.relay.sweep())
+        self._run(self.engine.beat(), self.clerk.scan(), self.clerk.run(), self.relay.run(), self.relay.sweep())
         self._run(self.bus_lane.run(), self._catch_up(), self._tidy())
         return self
 
@@ -109,6 +110,7 @@ class _Replica:
         """Before going away: what is not recorded goes to the store and the peers, pages under way may end."""
         await self.engine.stop()
         await asyncio.gather(*(self.clerk.record(patient_id) for patient_id in list(self.table.entries)))
+        await self.relay.flush()
 
     async def _build_adapters(self) -> None:
         session = await self.stack.enter_async_context(page_session())
@@ -142,7 +144,7 @@ class _Replica:
         self.cases = self.wrap("cases", cases)
 
     def _build_engine(self) -> None:
-        relay = CaseRelay(self.cases, self.bus)
+        relay = CaseRelay(self.cases, self.bus, self.clock, self.times.clerk)
         self.clerk = Clerk(
             me=self.me,
             clock=self.clock,
@@ -233,7 +235,14 @@ class _Replica:
         app.add_route("/a/{token}", callbacks.show_link, methods=["GET"])
         app.add_route("/a/{token}", callbacks.follow_link, methods=["POST"])
         app.include_router(cases_router(self.handlers, self.queries, self.verifier, self._timeline))
-        self.app = app
+        self.app = DirectRoutes(
+            app,
+            {
+                ("POST", "/v1/risk-flags"): flags.post,
+                ("POST", "/v1/facts"): facts.post,
+                ("POST", "/v1/providers/twilio/status"): callbacks.status,
+            },
+        )
 
     async def _timeline(self, identifier: str) -> list[dict[str, Any]] | None:
         case = self.queries.find(identifier)

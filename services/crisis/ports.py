@@ -59,6 +59,15 @@ class StoredCase:
     timeline_hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Outbox entries of one case."""
+
+    case_id: str
+    patient_id: str
+    entries: tuple[dict[str, Any], ...]
+
+
 class StoreSilent(Exception):
     """The store did not answer in time, or refused."""
 

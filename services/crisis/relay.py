@@ -1,7 +1,7 @@
-"""What a case document's outbox becomes: lines of the timeline, events on the bus; then the entry is cleared.
+"""What case documents' outboxes become: lines of the timeline, events on the bus; then the entries are cleared.
 
-Called right after a write; `sweep` finds what a crash left behind. A line has its place (case, seq) and an event its id, so
-doing it twice changes nothing.
+Entries written within one beat leave together: one write of lines, one of clearings, however many cases. `sweep` finds what
+a crash left behind. A line has its place (case, seq) and an event its id, so doing it twice changes nothing.
 """
 
 import asyncio
@@ -10,84 +10,125 @@ from typing import Any, Protocol
 
 import structlog
 
+from services.crisis.clock import CrisisClock
 from services.crisis.domain.case import Case, case_id_of
-from services.crisis.ports import StoreSilent
+from services.crisis.ports import Left, StoreSilent
 from shared.contracts.envelope import Envelope
 from shared.contracts.topics import CASES, Topic
 
-PROJECTIONS_AT_ONCE = 8
 SWEEP_EVERY_S = 1.0
 SWEPT_MAX = 100
+# What waits beyond this is left to the sweep: it is in the store already.
+WAITING_MAX = 20_000
 log = structlog.get_logger("crisis.relay")
 
 
 class OutboxStore(Protocol):
     """The store's side of the outbox."""
 
-    async def project(self, case_id: str, patient_id: str, lines: Sequence[dict[str, Any]]) -> None: ...
-    async def clear(self, case_id: str, patient_id: str, entry_ids: Sequence[str]) -> None: ...
-    async def left_behind(self, limit: int) -> list[tuple[str, str, list[dict[str, Any]]]]: ...
-    async def timeline(self, case_id: str, patient_id: str) -> list[dict[str, Any]]: ...
+    async def project(self, left: Sequence[Left]) -> None:
+        """Put the lines among these entries into the timeline; lines already there stay as they are."""
+        ...
+
+    async def clear(self, left: Sequence[Left]) -> None:
+        """Remove these entries from their documents."""
+        ...
+
+    async def left_behind(self, limit: int) -> list[Left]:
+        """Entries that were not cleared in time."""
+        ...
+
+    async def timeline(self, case_id: str, patient_id: str) -> list[dict[str, Any]]:
+        """The lines of a case in order."""
+        ...
 
 
 class Publisher(Protocol):
     """The bus's side."""
 
-    async def publish(self, topic: Topic, key: str, envelope: Envelope, data: dict[str, Any]) -> None: ...
+    async def publish(self, topic: Topic, key: str, envelope: Envelope, data: dict[str, Any]) -> None:
+        """Publish one event; raises ConnectionError."""
+        ...
 
 
 class CaseRelay:
-    """Projects outboxes, a bounded number at once."""
+    """Projects outboxes, a beat at a time."""
 
-    def __init__(self, store: OutboxStore, bus: Publisher) -> None:
+    def __init__(self, store: OutboxStore, bus: Publisher, clock: CrisisClock, beat_s: float) -> None:
         self._store = store
         self._bus = bus
-        self._gate = asyncio.Semaphore(PROJECTIONS_AT_ONCE)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._clock = clock
+        self._beat_s = beat_s
+        self._waiting: list[Left] = []
+        self._entries = 0
 
     def wake(self, case_id: str, patient_id: str, entries: Sequence[dict[str, Any]]) -> None:
-        """Project these entries soon; never waits."""
-        if entries:
-            task = asyncio.get_running_loop().create_task(self._project(case_id, patient_id, entries))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        """Project these entries with the next beat; never waits."""
+        if entries and self._entries < WAITING_MAX:
+            self._waiting.append(Left(case_id, patient_id, tuple(entries)))
+            self._entries += len(entries)
 
-    async def timeline(self, case: Case, within_s: float) -> list[dict[str, Any]]:
-        """The stored timeline of a case; empty when the store is silent."""
-        ids = [case_id_of(flag.flag_id) for flag in sorted(case.flags.values(), key=lambda f: (f.at, f.flag_id))]
-        for case_id in ids:
-            try:
-                lines = await asyncio.wait_for(self._store.timeline(case_id, case.patient_id), within_s)
-            except (StoreSilent, TimeoutError):
-                return []
-            if lines:
-                return lines
-        return []
+    async def run(self) -> None:
+        """Project what was written, every beat, for ever."""
+        while True:
+            await self._clock.sleep(self._beat_s)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Project all that waits now."""
+        left, self._waiting, self._entries = self._waiting, [], 0
+        if left:
+            await self._project(left)
 
     async def sweep(self) -> None:
-        """Find and project what a crash left behind, for ever."""
+        """Find and project what a crash (or a silent bus) left behind, for ever."""
         while True:
-            await asyncio.sleep(SWEEP_EVERY_S)
+            await self._clock.sleep(SWEEP_EVERY_S)
             try:
                 left = await self._store.left_behind(SWEPT_MAX)
             except StoreSilent:
                 continue
-            for case_id, patient_id, entries in left:
-                await self._project(case_id, patient_id, entries)
+            if left:
+                await self._project(left)
 
-    async def _project(self, case_id: str, patient_id: str, entries: Sequence[dict[str, Any]]) -> None:
-        async with self._gate:
-            try:
-                lines = [entry["line"] for entry in entries if entry["kind"] == "timeline"]
-                if lines:
-                    await self._store.project(case_id, patient_id, lines)
-                for entry in entries:
-                    if entry["kind"] == "event":
-                        await self._bus.publish(CASES, patient_id, _envelope(entry, patient_id), entry["data"])
-                await self._store.clear(case_id, patient_id, [entry["id"] for entry in entries])
-            except (StoreSilent, ConnectionError, TimeoutError):
-                log.info("outbox_left_for_the_sweep")
+    async def timeline(self, case: Case, within_s: float) -> list[dict[str, Any]]:
+        """The stored timeline of a case; empty when the store is silent or slow."""
+        for flag in sorted(case.flags.values(), key=lambda f: (f.at, f.flag_id)):
+            reading = asyncio.ensure_future(self._store.timeline(case_id_of(flag.flag_id), case.patient_id))
+            done, _ = await asyncio.wait((reading,), timeout=within_s)
+            if not done or reading.exception() is not None:
+                reading.add_done_callback(_noted)
+                return []
+            if reading.result():
+                return reading.result()
+        return []
+
+    async def _project(self, left: Sequence[Left]) -> None:
+        try:
+            await self._store.project(left)
+            told = await asyncio.gather(*(self._publish(one) for one in left))
+            await self._store.clear([one for one, all_told in zip(left, told, strict=True) if all_told])
+        except StoreSilent:
+            log.info("outbox_left_for_the_sweep", cases=len(left))
+
+    async def _publish(self, left: Left) -> bool:
+        """Publish a case's events in their order; False when the bus did not take all of them."""
+        sends = [
+            self._bus.publish(CASES, left.patient_id, _envelope(entry, left.patient_id), entry["data"])
+            for entry in left.entries
+            if entry["kind"] == "event"
+        ]
+        results = await asyncio.gather(*sends, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, ConnectionError):
+                raise result
+        return not any(isinstance(result, ConnectionError) for result in results)
 
 
 def _envelope(entry: dict[str, Any], patient_id: str) -> Envelope:
     return Envelope(entry["id"], entry["type"], "vigil/crisis", entry["time"], patient_id, entry["programme_id"])
+
+
+def _noted(reading: "asyncio.Future[list[dict[str, Any]]]") -> None:
+    if not reading.cancelled():
+        reading.exception()

@@ -12,7 +12,7 @@ from typing import Any
 
 from services.crisis.domain.encoding import from_record, to_record
 from services.crisis.domain.facts import Flag
-from services.crisis.ports import Conflict, StoredCase, StoreSilent
+from services.crisis.ports import Conflict, Left, StoredCase, StoreSilent
 from shared.storage.mongo import Documents, DuplicateKey, Store, StoreUnavailable, bounded, connect
 
 OPEN_MAX = 10_000
@@ -84,27 +84,41 @@ class MongoCases:
 
     # The outbox
 
-    async def project(self, case_id: str, patient_id: str, lines: Sequence[dict[str, Any]]) -> None:
+    async def project(self, left: Sequence[Left]) -> None:
         """Put lines into the timeline; lines already there stay as they are. Raises StoreSilent."""
         documents = [
-            {"_id": f"{case_id}:{line['seq']}", "case_id": case_id, "patient_id": patient_id, "line": line} for line in lines
+            {
+                "_id": f"{one.case_id}:{entry['line']['seq']}",
+                "case_id": one.case_id,
+                "patient_id": one.patient_id,
+                "line": entry["line"],
+            }
+            for one in left
+            for entry in one.entries
+            if entry["kind"] == "timeline"
         ]
         with _silence():
             await self._timeline.insert_new(documents)
 
-    async def clear(self, case_id: str, patient_id: str, entry_ids: Sequence[str]) -> None:
+    async def clear(self, left: Sequence[Left]) -> None:
         """Remove entries that were projected and published; raises StoreSilent."""
-        change = {"$pull": {"outbox": {"id": {"$in": list(entry_ids)}}}}
+        changes: list[tuple[dict[str, Any], dict[str, Any]]] = [
+            (
+                {"_id": one.case_id, "patient_id": one.patient_id},
+                {"$pull": {"outbox": {"id": {"$in": [entry["id"] for entry in one.entries]}}}},
+            )
+            for one in left
+        ]
         with _silence():
-            await self._cases.update({"_id": case_id, "patient_id": patient_id}, change)
+            await self._cases.update_each(changes)
 
-    async def left_behind(self, limit: int) -> list[tuple[str, str, list[dict[str, Any]]]]:
-        """(case, patient, entries) of documents whose outbox was not cleared in time; raises StoreSilent."""
+    async def left_behind(self, limit: int) -> list[Left]:
+        """Entries of documents whose outbox was not cleared in time; raises StoreSilent."""
         with _silence():
             before = datetime.fromtimestamp(await self._store.now_s() - _SWEEP_AFTER_S, UTC)
             query = {"outbox.id": {"$gt": ""}, "updated_at": {"$lt": before}}
             found = await self._cases.find(query, limit=limit, fields={"patient_id": 1, "outbox": 1})
-        return [(d["_id"], d["patient_id"], d["outbox"]) for d in found]
+        return [Left(d["_id"], d["patient_id"], tuple(d["outbox"])) for d in found]
 
     async def timeline(self, case_id: str, patient_id: str) -> list[dict[str, Any]]:
         """The lines of a case in order; raises StoreSilent."""

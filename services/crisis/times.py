@@ -31,7 +31,7 @@ class Times:
     second_hand: float = 0.500
     journal_answer: float = 0.250
     kafka_request: float = 1.0
-    kafka_fetch_wait: float = 0.025
+    kafka_fetch_wait: float = 0.100
     catch_up: int = 16
     bookmark: float = 0.250
     backlog: float = 86_400.0
