@@ -13,7 +13,7 @@ from deploy.local.processes import ProcessPlan
 
 PROFILES = ("default", "demo", "replay", "test")
 # Pace of escalation per profile; without one the roster's own times count.
-_STEP_S = {"demo": "5", "test": "2"}
+STEP_S = {"demo": "5", "test": "2"}
 _SAMPLE = Path(__file__).parent / "sample"
 # Crisis answers for people in danger: whatever else runs on the machine yields to it.
 GENTLE = 5
@@ -123,7 +123,7 @@ def service_plans(layout: Layout) -> list[ProcessPlan]:
                 "VIGIL_TWILIO_ACCOUNT_SID": own.account_sid,
                 "VIGIL_TWILIO_AUTH_TOKEN_FILE": str(own.auth_token),
             }
-            | ({"VIGIL_CRISIS_STEP_S": _STEP_S[options.profile]} if options.profile in _STEP_S else {}),
+            | ({"VIGIL_CRISIS_STEP_S": STEP_S[options.profile]} if options.profile in STEP_S else {}),
             {
                 "VIGIL_CRISIS_ORDINAL": str(ordinal),
                 "VIGIL_CRISIS_PEERS": ",".join(layout.crisis_urls),
