@@ -264,7 +264,8 @@ def _silenced_until(tries: list[Try], intent: _Intent, situation: Situation) -> 
         if one.settled or one.attempt in situation.held:
             continue
         if one.sending_at is not None:
-            until = max(until, one.sending_at + situation.hedge_s)
+            # What a busy loop has not read yet is not silence: the outcome may lie in this replica's own socket.
+            until = max(until, one.sending_at + situation.hedge_s + min(situation.lag_s, situation.times.lag_max))
             continue
         # An own intent that is not held any more was dropped, here or in an earlier life. Of two who intend the same, the
         # one who said so first goes ahead.
