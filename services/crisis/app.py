@@ -101,7 +101,7 @@ class _Replica:
         self._build_engine()
         self._build_app()
         restored = self.acceptance.restore(list(disk.read_back()), self.shared.programme_id)
-        log.info("journal_restored", frames=restored, open_cases=sum(1 for _ in self.table.open_cases()))
+        log.info("journal_restored", frames=restored, open_cases=self.table.open_count())
         self._run(self.engine.beat(), self.clerk.scan(), self.clerk.run(), self.relay.run(), self.relay.sweep())
         self._run(self.bus_lane.run(), self._catch_up(), self._tidy())
         return self
@@ -266,7 +266,7 @@ class _Replica:
         while True:
             await self.clock.sleep(TIDY_EVERY_S)
             self.table.forget_old(self.clock.now())
-            OPEN_CASES.set(sum(1 for _ in self.table.open_cases()))
+            OPEN_CASES.set(self.table.open_count())
             UNRECORDED.set(self.clerk.waiting)
             LOOP_LAG.set(self.engine.lag_s())
 

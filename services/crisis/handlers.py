@@ -129,7 +129,7 @@ class Handlers:
             if case is not None and reply.flag_id in case.flags:
                 return Meant(case.patient_id, acknowledged_flags(case, reply.person, (reply.flag_id,)))
             return Meant(patient_id, (reply.flag_id,)) if patient_id is not None else Meant()
-        return meant_by(reply.text, reply.person, self._table.open_cases())
+        return meant_by(reply.text, reply.person, self._table.cases_paged_to(reply.person))
 
     def _remember(self, reply: Reply) -> None:
         self._pending[reply] = None

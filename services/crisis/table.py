@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from services.crisis.domain.case import Case, case_id_of, case_of, open_case
 from services.crisis.domain.decide import Heard
-from services.crisis.domain.facts import Attempt, Closed, Fact, Flag, flags_of
+from services.crisis.domain.facts import Attempt, Closed, Fact, Flag, Handed, Upto
 from services.crisis.domain.ledger import Ledger
 from shared.time.ids import page_code
 
@@ -104,6 +104,18 @@ class Table:
             if case is not None:
                 yield case
 
+    def open_count(self) -> int:
+        """How many patients have an open case."""
+        return sum(1 for entry in self.entries.values() if entry.ledger.flags.keys() - entry.ledger.closed_flags())
+
+    def cases_paged_to(self, person: str) -> Iterator[Case]:
+        """Open cases of which a page was handed to this person."""
+        for entry in list(self.entries.values()):
+            if any(_handed_to(fact, person) for fact in entry.ledger.facts):
+                case = open_case(entry.ledger)
+                if case is not None:
+                    yield case
+
     def shift(self, by_s: float) -> None:
         """Set the clock under everything forward."""
         for entry in self.entries.values():
@@ -148,9 +160,7 @@ class Table:
         self._flags_of_code.setdefault(page_code(flag.flag_id), set()).add(flag.flag_id)
 
 
-def about_flags(items: Iterable[Flag | Fact]) -> set[str]:
-    """The flags that these items are or name."""
-    named: set[str] = set()
-    for item in items:
-        named.update((item.flag_id,) if isinstance(item, Flag) else flags_of(item))
-    return named
+def _handed_to(fact: Fact, person: str) -> bool:
+    if isinstance(fact, Handed):
+        return fact.attempt.person == person
+    return isinstance(fact, Upto) and fact.person == person
