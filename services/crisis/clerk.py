@@ -176,10 +176,10 @@ class Clerk:
                 self._dirty[patient_id] = None
             return
         # A little overlap: a write stamped before this look may have become visible only after the last one.
-        for stored in await self._cases.changed_since(self._scanned_to - 2 * self._times.scan, SCANNED_MAX):
-            known = self._stored.get(stored.patient_id)
-            if known is None or known.case_id != stored.case_id or known.version < stored.version:
-                self._adopt(stored)
+        known = {stored.case_id: stored.version for stored in self._stored.values()}
+        since = self._scanned_to - 2 * self._times.scan
+        for stored in await self._cases.changed_since(since, SCANNED_MAX, known):
+            self._adopt(stored)
         self._scanned_to = store_now
 
     async def _hear_clock(self) -> float:

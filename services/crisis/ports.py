@@ -1,6 +1,6 @@
 """What crisis needs from outside; every port has a real adapter and a twin in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -103,8 +103,9 @@ class Cases(Protocol):
         """The patient's open document and those holding one of the flags, closed ones too; raises StoreSilent."""
         ...
 
-    async def changed_since(self, at: float, limit: int) -> tuple[StoredCase, ...]:
-        """Documents written after a store time, oldest first; raises StoreSilent."""
+    async def changed_since(self, at: float, limit: int, known: Mapping[str, int]) -> tuple[StoredCase, ...]:
+        """Documents written after a store time, oldest first, without those `known` has (case id → version) in that version or
+        a later one; raises StoreSilent."""
         ...
 
     async def all_open(self) -> tuple[StoredCase, ...]:

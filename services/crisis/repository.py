@@ -5,7 +5,7 @@ flag cannot reopen anything. Outbox entries ride in the same document write; cle
 timeline is a collection of its own. `updated_at` is the store's own clock.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -69,11 +69,17 @@ class MongoCases:
             found = await bounded(self._cases.find(query, limit=CASES_PER_PATIENT_MAX), self._operation_s)
         return tuple(_stored(document) for document in found)
 
-    async def changed_since(self, at: float, limit: int) -> tuple[StoredCase, ...]:
-        """Documents written after a store time, oldest first; raises StoreSilent."""
+    async def changed_since(self, at: float, limit: int, known: Mapping[str, int]) -> tuple[StoredCase, ...]:
+        """Documents written after a store time that are news to the caller, oldest first; raises StoreSilent."""
         query = {"updated_at": {"$gt": datetime.fromtimestamp(at, UTC)}}
+        order = [("updated_at", 1)]
         with _silence():
-            found = await bounded(self._cases.find(query, limit=limit, sort=[("updated_at", 1)]), self._operation_s)
+            # Heads first: most of what changed was written by the caller itself.
+            heads = await bounded(self._cases.find(query, limit=limit, sort=order, fields={"version": 1}), self._operation_s)
+            news = [head["_id"] for head in heads if known.get(head["_id"], 0) < head["version"]]
+            if not news:
+                return ()
+            found = await bounded(self._cases.find({"_id": {"$in": news}}, limit=limit, sort=order), self._operation_s)
         return tuple(_stored(document) for document in found)
 
     async def all_open(self) -> tuple[StoredCase, ...]:
