@@ -74,6 +74,8 @@ def verdict(evidence: Evidence, now: float, t2_budgets_s: Mapping[str, float]) -
     """The report; `lost` is empty when nobody was forgotten."""
     facts = list(evidence.facts.values())
     paged, in_hand, last_try = _handed_flags(facts), _in_hand(facts), _last_tries(facts)
+    for flag_id in {flag_id for fact in facts for flag_id in _flags_of(fact)} & evidence.flags.keys():
+        evidence.flags[flag_id].in_case = True
     dues = {flag_id: case.next_due or 0.0 for case in evidence.cases.values() for flag_id in case.flag_ids}
     lost: list[dict[str, str]] = []
     unhanded_s = [0.0]

@@ -153,7 +153,7 @@ def synthetic_patient(respondent: str) -> dict[str, Any]:
     """A patient nobody is: the number stands in the fictional range +1 555."""
     return {
         "name": f"Respondent {respondent}",
-        "phone": f"+1555{int(respondent) % 10_000_000:07d}",
+        "phone": f"+15552{int(respondent) % 1_000_000:06d}",
         "locale": "en-US",
         "zone": "America/New_York",
         "location": {"country": "US", "region": "NY"},

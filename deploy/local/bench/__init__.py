@@ -1,0 +1,1 @@
+"""What Vigil costs beside the bare chain and the floor: one run, interleaved, open loop."""
