@@ -1,0 +1,9 @@
+"""Intake: who is in the programme, and what they answered.
+
+Owns: patients (pseudonymous id, contacts, location), enrolment, instruments and assessments.
+Publishes: PatientEnrolled, AssessmentCompleted (through the outbox); RiskFlagged (by both lanes, at once).
+Consumes: nothing yet.
+Stores: `patients` and `assessments`, one document each, with their outbox and their pending express entries inside.
+Promises: a safety answer is evaluated before anything can fail and handed to both lanes before anything is awaited; a stored
+flag is sent again until Kafka has acknowledged it and a crisis replica has journaled it; every answer carries guidance.
+"""

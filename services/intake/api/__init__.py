@@ -1,0 +1,1 @@
+"""HTTP into intake, one file per noun."""

@@ -1,0 +1,114 @@
+"""`/v1/patients/{patient_id}/assessments` and `/v1/assessments/{assessment_id}`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from services.intake.api.problems import RETRY_SOON, not_found, told
+from services.intake.domain.guidance import GuidanceTable
+from services.intake.domain.sheet import Received
+from services.intake.handlers.assessments import AssessmentHandler, Word
+from services.intake.queries import BadCursor, Queries
+from services.intake.queries import told as told_of
+from shared.chassis.http import Problem, authenticate, body_of, json_response, problem_response
+from shared.security.auth import Principal, TokenVerifier
+
+ROLES = ("patient", "clinician", "supervisor", "service")
+_BODY_SCHEMA: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["instrument", "answers"],
+                    "properties": {
+                        "instrument": {"type": "string", "examples": ["phq9"]},
+                        "answers": {
+                            "type": "object",
+                            "additionalProperties": {"type": ["integer", "null"]},
+                            "examples": [{"q1": 0, "q9": 1}],
+                        },
+                        "answered_at": {"type": "string", "format": "date-time"},
+                        "instrument_version": {"type": "string"},
+                        "text_hash": {"type": "string"},
+                    },
+                }
+            }
+        },
+    },
+    "parameters": [{"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}}],
+}
+_PROBLEMS: Mapping[str, tuple[int, str, str]] = {
+    "invalid": (422, "answers-invalid", "The answers are not valid"),
+    "unknown_patient": (404, "unknown-patient", "There is no such patient"),
+    "conflict": (409, "key-used", "This Idempotency-Key was used for other answers"),
+    "unsure": (503, "not-confirmed", "The answers are not safely stored yet; send the same request again with the same key"),
+}
+
+
+def assessments_router(
+    handler: AssessmentHandler, queries: Queries, verifier: TokenVerifier, guidance: GuidanceTable
+) -> APIRouter:
+    """Routes of answer sheets; every response carries guidance."""
+    router = APIRouter(tags=["assessments"])
+    anybody = list(guidance.for_anybody)
+
+    @router.post("/v1/patients/{patient_id}/assessments", status_code=201, openapi_extra=_BODY_SCHEMA)
+    async def post(request: Request) -> Response:
+        """Take an answer sheet; 201, or 200 when the same key and body come again."""
+        principal = authenticate(request, verifier, roles=ROLES)
+        patient_id = request.path_params["patient_id"]
+        _own_only(principal, patient_id)
+        raw = await body_of(request)
+        try:
+            body = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            raise Problem(422, "body-unreadable", "The body is no JSON", extra={"flag": None, "flagged": False}) from None
+        key = request.headers.get("idempotency-key")
+        with told():
+            word = await handler.take(Received(principal.sub, patient_id, key, raw, body))
+        return _response(word)
+
+    @router.get("/v1/assessments/{assessment_id}")
+    async def get(request: Request, assessment_id: str) -> Response:
+        """One accepted sheet."""
+        principal = authenticate(request, verifier, roles=ROLES)
+        with told():
+            found = await queries.assessment(assessment_id)
+        if found is None or (principal.role == "patient" and found["patient_id"] != principal.sub):
+            raise not_found()
+        return json_response(found | {"guidance": anybody})
+
+    @router.get("/v1/patients/{patient_id}/assessments")
+    async def page(request: Request, patient_id: str, cursor: str | None = None) -> Response:
+        """A patient's sheets, newest first: `{items, next}`."""
+        _own_only(authenticate(request, verifier, roles=ROLES), patient_id)
+        try:
+            with told():
+                found = await queries.assessments(patient_id, cursor)
+        except BadCursor:
+            raise Problem(422, "bad-cursor", "The cursor was not given out by this service") from None
+        return json_response(found | {"guidance": anybody})
+
+    return router
+
+
+def _own_only(principal: Principal, patient_id: str) -> None:
+    if principal.role == "patient" and principal.sub != patient_id:
+        raise Problem(403, "forbidden", "A patient may reach their own sheets only")
+
+
+def _response(word: Word) -> Response:
+    if word.kind in ("stored", "repeated") and word.document is not None:
+        body = told_of(word.document) | {"guidance": word.guidance}
+        return json_response(body, 201 if word.kind == "stored" else 200)
+    status, slug, title = _PROBLEMS[word.kind]
+    flag = None if word.flag is None else {"flag_id": word.flag.flag_id, "level": word.flag.level}
+    extra: dict[str, Any] = {"flag": flag, "flagged": word.flagged, "guidance": word.guidance}
+    if word.faults:
+        extra["faults"] = [{"item": fault.item, "code": fault.code} for fault in word.faults]
+    return problem_response(Problem(status, slug, title, extra=extra, headers=RETRY_SOON if status == 503 else None))

@@ -1,0 +1,261 @@
+"""Composition root of intake: settings → resources → adapters → handlers → routes.
+
+Everything outside connects in the background: a dead store or bus never stops a start, because a flag must find a way in
+while either is gone.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+
+from services.intake.api.assessments import assessments_router
+from services.intake.api.patients import patients_router
+from services.intake.gateways.bound import CountedBound
+from services.intake.gateways.bus import publisher
+from services.intake.gateways.files import load_guidance, load_instruments
+from services.intake.gateways.lanes import CrisisLanes
+from services.intake.handlers.assessments import AnswerSettings, AssessmentHandler
+from services.intake.handlers.directory import Directory
+from services.intake.handlers.express import ExpressKeeper, RescanSettings
+from services.intake.handlers.patients import PatientHandler
+from services.intake.queries import Queries
+from services.intake.repository import MongoAssessments, MongoPatients
+from services.intake.settings import DeploymentSettings, IntakeSettings
+from services.intake.timers import StoreWatch, every, express_timers, until_done
+from shared.bus.broker import RoutineBus
+from shared.bus.express import Pump, PumpSettings, flags_confirmed
+from shared.bus.producer import CrisisProducer, ProducerSettings
+from shared.chassis.http import make_app
+from shared.chassis.service import run, serve
+from shared.contracts.topics import RISK
+from shared.security.auth import TokenVerifier
+from shared.storage.mongo import Store, connect
+from shared.storage.outbox import MongoOutbox, Relay
+from shared.telemetry.logs import configure_logs
+from shared.time.clock import Clock, SystemClock
+
+RISK_FLAGS_PATH = "/v1/risk-flags"
+STOP_S = 2.0
+_log = structlog.get_logger(__name__)
+Wrap = Callable[[str, Any], Any]
+
+
+def unwrapped(_name: str, port: Any) -> Any:
+    """How ports are wrapped in production: not at all."""
+    return port
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A wired and running intake: its application, and what to do before it goes."""
+
+    app: FastAPI
+    drain: Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def compose(
+    deployment: DeploymentSettings, settings: IntakeSettings, *, wrap: Wrap = unwrapped, clock: Clock | None = None
+) -> AsyncIterator[Composed]:
+    """Intake, wired and running.
+
+    `wrap(name, adapter)` may put something around `assessments`, `patients`, `lanes` and `bus`: the tests' way to kill points.
+    """
+    async with AsyncExitStack() as stack:
+        yield await _Intake(deployment, settings, wrap, clock or SystemClock(), stack).start()
+
+
+class _Intake:
+    """The parts of intake, in the order in which they need each other."""
+
+    def __init__(
+        self, deployment: DeploymentSettings, settings: IntakeSettings, wrap: Wrap, clock: Clock, stack: AsyncExitStack
+    ) -> None:
+        self.deployment, self.settings, self.wrap, self.clock, self.stack = deployment, settings, wrap, clock, stack
+        self.guidance = load_guidance(settings.home_country)
+        self.bound = CountedBound(settings.routine_max)
+        self.watch = StoreWatch()
+        self.warm = False
+
+    async def start(self) -> Composed:
+        """Build, connect in the background, begin to keep flags alive."""
+        store = await self.stack.enter_async_context(
+            connect(self.deployment.mongo_uri, self.deployment.database, driver=self.deployment.mongo_driver)
+        )
+        await self._build_lanes()
+        self._build_store(store)
+        self._build_handlers()
+        prepare = (self.mongo_assessments.prepare, self.outbox_of_assessments.prepare, self.outbox_of_patients.prepare)
+        self._run(
+            until_done(prepare, self.clock),
+            self.relay_of_assessments.run(),
+            self.relay_of_patients.run(),
+            self._warm_up(),
+            every(1.0, store.ping, self.clock, self.watch),
+            *express_timers(self.keeper, self.clock, self.watch, rescan_s=self.settings.rescan_s, clear_s=self.rescan.clear_s),
+        )
+        return Composed(self._app(), self.drain)
+
+    async def drain(self) -> None:
+        """Before going away: clear and publish what is already known to be done; the rest is found after the next start."""
+        await self.relay_of_assessments.flush(STOP_S)
+        await self.relay_of_patients.flush(STOP_S)
+        await self.keeper.clear_once()
+
+    async def _build_lanes(self) -> None:
+        settings, deployment = self.settings, self.deployment
+        self.producer = await self.stack.enter_async_context(
+            CrisisProducer(
+                deployment.kafka_bootstrap,
+                client_id="intake-crisis",
+                topics=[RISK.full_name(deployment.topic_prefix)],
+                clock=self.clock,
+                security_file=deployment.kafka_security_file,
+                settings=ProducerSettings(request_s=settings.kafka_request_s),
+            )
+        )
+        self.pumps = [await self.stack.enter_async_context(self._pump(url)) for url in deployment.receivers]
+        real = CrisisLanes(self.pumps, self.producer, deployment.topic_prefix, self.clock)
+        self.lanes = self.wrap("lanes", real)
+        self.bus = await self.stack.enter_async_context(
+            RoutineBus(
+                deployment.kafka_bootstrap,
+                client_id="intake",
+                clock=self.clock,
+                security_file=deployment.kafka_security_file,
+            )
+        )
+
+    def _pump(self, url: str) -> Pump:
+        settings = self.settings
+        return Pump(
+            url,
+            RISK_FLAGS_PATH,
+            token=self.deployment.service_token_file.read_text().strip(),
+            wrap=lambda flags: {"flags": flags},
+            unwrap=flags_confirmed,
+            clock=self.clock,
+            identity=self._identity,
+            settings=PumpSettings(
+                posts_max=settings.express_posts,
+                queue_max=settings.express_queue,
+                attempt_s=settings.express_attempt_s,
+                heartbeat_s=settings.express_heartbeat_s,
+            ),
+        )
+
+    def _identity(self) -> Mapping[str, str | None]:
+        return {
+            "programme_id": self.deployment.programme_id,
+            "topic_prefix": self.deployment.topic_prefix,
+            "kafka_cluster_id": self.producer.cluster_id(),
+        }
+
+    def _build_store(self, store: Store) -> None:
+        routine = self.settings.routine_operations
+        answers, patients = store.documents("assessments"), store.documents("patients", operations_max=routine)
+        reads = store.documents("assessments", operations_max=routine)
+        self.mongo_assessments = MongoAssessments(answers, reads)
+        self.assessments = self.wrap("assessments", self.mongo_assessments)
+        self.patients = self.wrap("patients", MongoPatients(patients, store.documents("patients")))
+        self.outbox_of_assessments, self.outbox_of_patients = MongoOutbox(reads), MongoOutbox(patients)
+        publish = publisher(self.wrap("bus", self.bus), self.deployment.topic_prefix)
+        self.relay_of_assessments = Relay(self.outbox_of_assessments, publish, self.clock)
+        self.relay_of_patients = Relay(self.outbox_of_patients, publish, self.clock)
+
+    def _build_handlers(self) -> None:
+        settings = self.settings
+        directory = Directory(self.patients, settings.cards_max)
+        self.rescan = RescanSettings(rescan_s=settings.rescan_s)
+        self.keeper = ExpressKeeper(self.lanes, self.assessments, self.clock, self.rescan)
+        self.assessment_handler = AssessmentHandler(
+            programme_id=self.deployment.programme_id,
+            clock=self.clock,
+            instruments=load_instruments(),
+            guidance=self.guidance,
+            lanes=self.lanes,
+            assessments=self.assessments,
+            directory=directory,
+            keeper=self.keeper,
+            outbox=self.relay_of_assessments,
+            bound=self.bound,
+            settings=AnswerSettings(
+                flagged_s=settings.flagged_answer_s,
+                routine_s=settings.routine_answer_s,
+                routing_read_s=settings.routing_read_s,
+                prorate=settings.prorate,
+            ),
+        )
+        self.patient_handler = PatientHandler(
+            programme_id=self.deployment.programme_id,
+            clock=self.clock,
+            patients=self.patients,
+            directory=directory,
+            outbox=self.relay_of_patients,
+            bound=self.bound,
+            within_s=settings.routine_answer_s,
+        )
+        self.queries = Queries(
+            self.patients, self.assessments, self.bound, within_s=settings.routine_answer_s, page_max=settings.page_max
+        )
+
+    def _app(self) -> FastAPI:
+        app = make_app(
+            "intake", readiness=self._readiness, alarms=self._alarms, extra_for_all_errors=self._extra_for_all_errors
+        )
+        verifier = TokenVerifier(self.deployment.dev_issuer_key_file.read_bytes())
+        app.include_router(assessments_router(self.assessment_handler, self.queries, verifier, self.guidance))
+        app.include_router(patients_router(self.patient_handler, self.queries, verifier))
+        return app
+
+    def _extra_for_all_errors(self, request: Request) -> dict[str, Any]:
+        extra: dict[str, Any] = {"guidance": self.guidance.for_anybody}
+        if request.method == "POST" and request.url.path.endswith("/assessments"):
+            extra |= {"flag": None, "flagged": False}
+        return extra
+
+    def _readiness(self) -> dict[str, bool]:
+        return {"warmed_up": self.warm, "same_deployment": not any(pump.mismatch for pump in self.pumps)}
+
+    def _alarms(self) -> dict[str, bool]:
+        receivers = {f"receiver_{number}_lost": not pump.alive for number, pump in enumerate(self.pumps)}
+        return {"store_silent": self.watch.silent, "bus_lost": not self.producer.connected, **receivers}
+
+    async def _warm_up(self) -> None:
+        # A first flag should find everything connected; but it must also find a way in when something never comes.
+        waits = [self.watch.reached.wait(), self.producer.reached.wait(), *(pump.reached.wait() for pump in self.pumps)]
+        tasks = [asyncio.create_task(wait) for wait in waits]
+        await asyncio.wait(tasks, timeout=self.settings.warm_up_s)
+        for task in tasks:
+            task.cancel()
+        self.warm = True
+
+    def _run(self, *loops: Awaitable[None]) -> None:
+        for loop in loops:
+            task = asyncio.ensure_future(loop)
+            task.add_done_callback(_ended)
+            self.stack.callback(task.cancel)
+
+
+def _ended(task: "asyncio.Future[None]") -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _log.critical("a_loop_died", exc_info=task.exception())
+
+
+async def serve_intake(wrap: Wrap = unwrapped) -> None:
+    """Run intake until it is told to stop."""
+    deployment, settings = DeploymentSettings(), IntakeSettings()
+    lines = configure_logs("intake")
+    async with compose(deployment, settings, wrap=wrap) as intake:
+        await serve(intake.app, settings.host, settings.port, on_stop=intake.drain)
+    lines.report(everything=True)
+
+
+def main() -> None:
+    """Run intake."""
+    run(serve_intake)

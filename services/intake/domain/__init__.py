@@ -1,0 +1,1 @@
+"""Rules of intake: pure, time passed in."""

@@ -1,0 +1,1 @@
+"""Ports → outside: the two lanes, the routine bus, instrument and guidance files."""

@@ -1,0 +1,1 @@
+"""The write side of intake: answers, patients, and flags that wait for their second lane."""

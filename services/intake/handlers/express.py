@@ -1,0 +1,85 @@
+"""Nothing forgets a flag: pending express entries are sent again until both lanes have confirmed, then cleared."""
+
+import asyncio
+from dataclasses import dataclass
+
+from services.intake.domain.record import revived
+from services.intake.ports import Assessments, Delivery, Lanes
+from shared.telemetry.metrics import EXPRESS_OLDEST_PENDING_S, EXPRESS_PENDING, EXPRESS_RESENT
+from shared.time.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class RescanSettings:
+    """Bounds of the rescan; seconds and documents."""
+
+    rescan_s: float = 1.0
+    clear_s: float = 0.1
+    batch_max: int = 200
+    counted_max: int = 10_000
+
+
+DEFAULT = RescanSettings()
+
+
+class ExpressKeeper:
+    """Watches flags from their document's write to both confirmations."""
+
+    def __init__(self, lanes: Lanes, assessments: Assessments, clock: Clock, settings: RescanSettings = DEFAULT) -> None:
+        self._lanes = lanes
+        self._assessments = assessments
+        self._clock = clock
+        self._settings = settings
+        self._to_clear: dict[tuple[str, str, str], None] = {}
+        self._scanned_to_s = 0.0
+
+    def watch(self, delivery: Delivery, stored: "asyncio.Future[str]") -> None:
+        """Clear the pending entry once its document is stored (the future's result is its id) and both lanes have confirmed,
+        whichever comes last."""
+
+        def look(_done: object) -> None:
+            if not (stored.done() and delivery.settled.done()) or stored.cancelled() or stored.exception() is not None:
+                return
+            if delivery.settled.result():
+                self._to_clear[stored.result(), delivery.flag.patient_id, delivery.flag.flag_id] = None
+
+        stored.add_done_callback(look)
+        delivery.settled.add_done_callback(look)
+
+    async def clear_once(self) -> int:
+        """Clear what both lanes have confirmed; how many entries. Raises StoreSilent, then they are tried again."""
+        batch = list(self._to_clear)[: self._settings.batch_max]
+        if not batch:
+            return 0
+        await self._assessments.clear_pending(batch)
+        for cleared in batch:
+            self._to_clear.pop(cleared, None)
+            self._lanes.forget(cleared[2])
+        return len(batch)
+
+    async def rescan_once(self) -> int:
+        """Send a page of the flags that wait again, the next page next time; how many. Raises StoreSilent."""
+        now_s, now_mono_s = self._clock.now_s(), self._clock.monotonic_s()
+        from_start = self._scanned_to_s == 0.0
+        page = await self._assessments.pending(self._scanned_to_s, self._settings.batch_max)
+        whole = len(page) < self._settings.batch_max
+        # In pages that go round: flags that nobody takes must not hide the younger ones behind them.
+        self._scanned_to_s = 0.0 if whole else float(page[-1].entry["at"])
+        # Younger ones are on their first way; those of the future (this clock was set back) are not young.
+        due = [found for found in page if not 0.0 <= now_s - float(found.entry["at"]) < self._settings.rescan_s]
+        for found in due:
+            flag = revived(found.entry, now_s, now_mono_s)
+            if (found.document_id, found.patient_id, flag.flag_id) not in self._to_clear:
+                self.watch(self._lanes.resend(flag), _already(found.document_id))
+                EXPRESS_RESENT.inc()
+        if from_start:
+            waiting = len(due) if whole else await self._assessments.count_pending(self._settings.counted_max)
+            EXPRESS_PENDING.set(waiting)
+            EXPRESS_OLDEST_PENDING_S.set(max(0.0, now_s - float(due[0].entry["at"])) if due else 0.0)
+        return len(due)
+
+
+def _already(document_id: str) -> "asyncio.Future[str]":
+    stored: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    stored.set_result(document_id)
+    return stored

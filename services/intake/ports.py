@@ -1,0 +1,144 @@
+"""What intake needs from outside; every port has a real adapter and a twin in memory."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from services.intake.domain.record import Card, Flag
+
+Document = dict[str, Any]
+
+
+class StoreSilent(Exception):
+    """The store did not answer in time, or refused; what was asked may have happened all the same."""
+
+
+class Busy(Exception):
+    """The bound on routine work is reached; the caller may try again after `retry_after_s`."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("the bound on routine work is reached")
+        self.retry_after_s = retry_after_s
+
+
+class AlreadyThere(Exception):
+    """A document of this id exists."""
+
+
+@dataclass(eq=False)
+class Delivery:
+    """What is known of one flag's way: which lane confirmed a copy.
+
+    `copied` ends with True at the first confirmed copy, `settled` with True when both lanes have confirmed; each with False
+    when neither lane will say anything more about this try.
+    """
+
+    flag: Flag
+    kafka: bool = False
+    journaled: bool = False
+    copied: "asyncio.Future[bool]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    settled: "asyncio.Future[bool]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether Kafka has acknowledged and a replica has journaled: the pending entry may go."""
+        return self.kafka and self.journaled
+
+    @property
+    def durable(self) -> bool:
+        """Whether an unlike copy exists outside of intake's store."""
+        return self.kafka or self.journaled
+
+
+class Lanes(Protocol):
+    """Both ways to the crisis service."""
+
+    def strike(self, flag: Flag, routed: "asyncio.Future[Card | None] | None" = None, within_s: float = 0.0) -> Delivery:
+        """Hand the flag to both lanes now; never waits, never raises.
+
+        With `routed`, the codes of that card ride along if it comes within `within_s`; later the flag goes without.
+        """
+        ...
+
+    def resend(self, flag: Flag) -> Delivery:
+        """Send again through every lane that has not confirmed; a try that is still under way is returned as it is."""
+        ...
+
+    def forget(self, flag_id: str) -> None:
+        """The flag's pending entry is gone: what the lanes remember of it may go too."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PendingFlag:
+    """A pending express entry and the document it is in."""
+
+    document_id: str
+    patient_id: str
+    entry: Mapping[str, Any]
+
+
+class Assessments(Protocol):
+    """Answer sheets: accepted ones and, where they raised a flag, refused ones."""
+
+    async def insert(self, document: Document) -> None:
+        """Write a new document, majority; raises AlreadyThere, StoreSilent."""
+        ...
+
+    async def load(self, document_id: str, patient_id: str | None = None) -> Document | None:
+        """One document; raises StoreSilent."""
+        ...
+
+    async def of_patient(self, patient_id: str, before: tuple[float, str] | None, limit: int) -> Sequence[Document]:
+        """Accepted sheets of a patient, newest first, older than `before` (accepted, id); raises StoreSilent."""
+        ...
+
+    async def keep_pending(self, document_id: str, patient_id: str, entry: Mapping[str, Any]) -> None:
+        """Add a pending express entry to an existing document unless it had this flag before; raises StoreSilent."""
+        ...
+
+    async def pending(self, after_s: float, limit: int) -> Sequence[PendingFlag]:
+        """Pending express entries accepted after the moment, oldest first; raises StoreSilent."""
+        ...
+
+    async def count_pending(self, limit: int) -> int:
+        """How many documents hold pending entries, counted up to `limit`; raises StoreSilent."""
+        ...
+
+    async def clear_pending(self, cleared: Sequence[tuple[str, str, str]]) -> None:
+        """Remove entries by (document id, patient id, flag id), nothing else; raises StoreSilent."""
+        ...
+
+
+class Patients(Protocol):
+    """Enrolled patients."""
+
+    async def insert(self, document: Document) -> None:
+        """Write a new patient, majority; raises AlreadyThere, StoreSilent."""
+        ...
+
+    async def load(self, patient_id: str) -> Document | None:
+        """One patient; raises StoreSilent."""
+        ...
+
+    async def card(self, patient_id: str) -> Card | None:
+        """What the hot path needs of a patient; None = no such patient. Raises StoreSilent."""
+        ...
+
+
+class RoutineBound(Protocol):
+    """Keeps routine work within bounds; flags don't ask here."""
+
+    def admitted(self) -> AbstractContextManager[None]:
+        """Hold a place while the work lasts; raises Busy when there is none."""
+        ...
+
+
+class Outbox(Protocol):
+    """Publishes what a document's outbox holds, right after its write."""
+
+    def wake(self, document_id: str, shard_key: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Publish these entries soon; never waits."""
+        ...

@@ -1,0 +1,105 @@
+"""The read side of intake: what clinicians, and patients about themselves, may see."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
+
+import orjson
+
+from services.intake.ports import Assessments, Patients, RoutineBound, StoreSilent
+
+Result = TypeVar("Result")
+
+
+class BadCursor(ValueError):
+    """A cursor that this service did not give out."""
+
+
+class Queries:
+    """Reads, bounded in number and time. Every method raises StoreSilent and Busy."""
+
+    def __init__(
+        self, patients: Patients, assessments: Assessments, bound: RoutineBound, *, within_s: float, page_max: int
+    ) -> None:
+        self._patients = patients
+        self._assessments = assessments
+        self._bound = bound
+        self._within_s = within_s
+        self._page_max = page_max
+
+    async def patient(self, patient_id: str, *, with_contacts: bool) -> dict[str, Any] | None:
+        """A patient; None when there is none."""
+        found = await self._bounded(self._patients.load(patient_id))
+        if found is None:
+            return None
+        told = {name: found.get(name) for name in ("patient_id", "programme_id", "enrolled_at", "locale", "zone", "routing")}
+        return told | dict(found["contacts"]) if with_contacts else told
+
+    async def assessment(self, assessment_id: str) -> dict[str, Any] | None:
+        """An accepted sheet; None when there is none."""
+        found = await self._bounded(self._assessments.load(assessment_id))
+        return None if found is None or found["rejected"] is not None else shown(found)
+
+    async def assessments(self, patient_id: str, cursor: str | None) -> dict[str, Any]:
+        """A page of a patient's sheets, newest first: `{items, next}`. Raises BadCursor."""
+        before = _place(cursor)
+        found = await self._bounded(self._assessments.of_patient(patient_id, before, self._page_max + 1))
+        page = list(found)[: self._page_max]
+        more = len(found) > self._page_max
+        following = _cursor(page[-1]) if more else None
+        return {"items": [shown(document) for document in page], "next": following}
+
+    async def _bounded(self, work: Coroutine[Any, Any, Result]) -> Result:
+        try:
+            with self._bound.admitted():
+                reading = asyncio.ensure_future(work)
+                done, _ = await asyncio.wait((reading,), timeout=self._within_s)
+        except BaseException:
+            work.close()
+            raise
+        if not done:
+            reading.add_done_callback(lambda late: late.cancelled() or late.exception())
+            raise StoreSilent
+        return reading.result()
+
+
+def shown(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored sheet as a reader sees it."""
+    return told(document) | {
+        "patient_id": document["patient_id"],
+        "instrument": document["instrument"],
+        "instrument_version": document["instrument_version"],
+        "answers": document["answers"],
+        "answered_at": document["answered_at"],
+        "accepted_at": document["accepted_at"],
+    }
+
+
+def told(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored sheet as its sender is told of it."""
+    flag = document["flag"]
+    return {
+        "assessment_id": document["_id"],
+        "status": document["status"],
+        "total": document["total"],
+        "band": document["band"],
+        "extra": document["extra"],
+        "tasks": document["tasks"],
+        "flag": None if flag is None else {"flag_id": flag["flag_id"], "level": flag["level"]},
+    }
+
+
+def _cursor(document: Mapping[str, Any]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([document["accepted_s"], document["_id"]])).decode().rstrip("=")
+
+
+def _place(cursor: str | None) -> tuple[float, str] | None:
+    if not cursor:
+        return None
+    try:
+        accepted_s, document_id = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return float(accepted_s), str(document_id)
+    except (binascii.Error, orjson.JSONDecodeError, TypeError, ValueError):
+        raise BadCursor("not a cursor of this service") from None

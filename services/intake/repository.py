@@ -1,0 +1,128 @@
+"""Patients and answer sheets in MongoDB: one document each, found again by patient id (the shard key)."""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from services.intake.domain.patient import card_of
+from services.intake.domain.record import Card
+from services.intake.ports import AlreadyThere, Document, PendingFlag, StoreSilent
+from shared.storage.errors import DuplicateKey, StoreUnavailable
+from shared.storage.mongo import Documents
+
+Result = TypeVar("Result")
+# Flag ids a document remembers: one sheet sent again on another day is another flag.
+FLAGS_REMEMBERED = 50
+
+
+class MongoAssessments:
+    """The port Assessments. `documents` serves answers, `reads` the readers: they never wait behind each other."""
+
+    def __init__(self, documents: Documents, reads: Documents) -> None:
+        self._documents = documents
+        self._reads = reads
+
+    async def prepare(self) -> None:
+        """Make sure of the indexes; raises StoreSilent."""
+        await _heard(self._documents.create_index([("patient_id", 1), ("accepted_s", -1), ("_id", -1)], name="of_patient"))
+        await _heard(
+            self._documents.create_index([("express.at", 1)], name="express_at", partial={"express.at": {"$exists": True}})
+        )
+
+    async def insert(self, document: Document) -> None:
+        """Write a new document."""
+        await _heard(self._documents.insert(document))
+
+    async def load(self, document_id: str, patient_id: str | None = None) -> Document | None:
+        """One document; with the patient id the read goes to one shard."""
+        query = {"_id": document_id} if patient_id is None else {"_id": document_id, "patient_id": patient_id}
+        source = self._reads if patient_id is None else self._documents
+        return await _heard(source.find_one(query))
+
+    async def of_patient(self, patient_id: str, before: tuple[float, str] | None, limit: int) -> Sequence[Document]:
+        """Accepted sheets, newest first."""
+        query: Document = {"patient_id": patient_id, "rejected": None}
+        if before is not None:
+            accepted_s, document_id = before
+            query["$or"] = [
+                {"accepted_s": {"$lt": accepted_s}},
+                {"accepted_s": accepted_s, "_id": {"$lt": document_id}},
+            ]
+        return await _heard(self._reads.find(query, limit=limit, sort=[("accepted_s", -1), ("_id", -1)]))
+
+    async def keep_pending(self, document_id: str, patient_id: str, entry: Mapping[str, Any]) -> None:
+        """Add an entry unless the document had this flag before; its version does not change."""
+        flag_id = entry["flag_id"]
+        await _heard(
+            self._documents.update(
+                {"_id": document_id, "patient_id": patient_id, "flags": {"$ne": flag_id}},
+                {
+                    "$push": {
+                        "express": dict(entry),
+                        "flags": {"$each": [flag_id], "$slice": -FLAGS_REMEMBERED},
+                    }
+                },
+            )
+        )
+
+    async def pending(self, after_s: float, limit: int) -> Sequence[PendingFlag]:
+        """Entries accepted after the moment, oldest first."""
+        found = await _heard(
+            self._documents.find(
+                {"express.at": {"$gt": after_s}},
+                limit=limit,
+                sort=[("express.at", 1)],
+                fields={"patient_id": 1, "express": 1},
+            )
+        )
+        # A full page ends where its last document begins: what stands later in earlier documents comes with a later page.
+        firsts = [min(entry["at"] for entry in one["express"] if entry["at"] > after_s) for one in found]
+        end_s = firsts[-1] if len(found) == limit else float("inf")
+        flags = [
+            PendingFlag(str(one["_id"]), str(one["patient_id"]), entry)
+            for one in found
+            for entry in one["express"]
+            if after_s < entry["at"] <= end_s
+        ]
+        return sorted(flags, key=lambda flag: float(flag.entry["at"]))
+
+    async def count_pending(self, limit: int) -> int:
+        """Documents with entries, counted up to `limit`."""
+        return await _heard(self._documents.count({"express.at": {"$gt": 0}}, limit))
+
+    async def clear_pending(self, cleared: Sequence[tuple[str, str, str]]) -> None:
+        """Remove entries; the documents' versions do not change."""
+        changes: list[tuple[Document, Document]] = [
+            ({"_id": document_id, "patient_id": patient_id}, {"$pull": {"express": {"flag_id": flag_id}}})
+            for document_id, patient_id, flag_id in cleared
+        ]
+        await _heard(self._documents.update_each(changes))
+
+
+class MongoPatients:
+    """The port Patients; `cards` serves the hot path, `documents` everything else."""
+
+    def __init__(self, documents: Documents, cards: Documents) -> None:
+        self._documents = documents
+        self._cards = cards
+
+    async def insert(self, document: Document) -> None:
+        """Write a new patient."""
+        await _heard(self._documents.insert(document))
+
+    async def load(self, patient_id: str) -> Document | None:
+        """One patient."""
+        return await _heard(self._documents.find_one({"_id": patient_id}))
+
+    async def card(self, patient_id: str) -> Card | None:
+        """Routing codes and country; the contacts are not read."""
+        found = await _heard(self._cards.find_one({"_id": patient_id}, {"routing": 1, "country": 1}))
+        return None if found is None else card_of(found)
+
+
+async def _heard(work: Awaitable[Result]) -> Result:
+    try:
+        return await work
+    except StoreUnavailable:
+        raise StoreSilent from None
+    except DuplicateKey:
+        raise AlreadyThere from None
