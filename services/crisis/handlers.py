@@ -22,7 +22,7 @@ from services.crisis.domain.facts import (
     Progress,
     Receipt,
 )
-from services.crisis.domain.replies import Meant, Reply, acknowledged_flags, meant_by
+from services.crisis.domain.replies import Meant, Reply, acknowledged_flags, codes_in, meant_by
 from services.crisis.domain.roster import Person, Roster
 from services.crisis.engine import Engine
 from services.crisis.ports import StoredCase
@@ -91,12 +91,14 @@ class Handlers:
         if meant.patient_id is not None:
             self._pending.pop(reply, None)
             return self._acknowledged(person, meant.patient_id, meant.flags, reply.via, reply.reply_id)
+        if meant.unclear and not codes_in(reply.text):
+            # Asked back, it is answered: acted on later, it would take a case that nobody chose.
+            self._pending.pop(reply, None)
+            return _which_one(meant)
         if not from_peer and reply not in self._pending:
             self._pass_on(reply)
         self._remember(reply)
-        if meant.unclear:
-            return f"Which one? Reply with a code: {', '.join(meant.unclear)}"
-        return None
+        return _which_one(meant) if meant.unclear else None
 
     def acknowledge(self, identifier: str, person: str, role: str) -> Standing:
         """A clinician takes the case by API: all its open flags known here."""
@@ -127,9 +129,9 @@ class Handlers:
             patient_id = self._table.patient_of(reply.flag_id)
             case = self._table.case(patient_id) if patient_id is not None else None
             if case is not None and reply.flag_id in case.flags:
-                return Meant(case.patient_id, acknowledged_flags(case, reply.person, (reply.flag_id,)))
+                return Meant(case.patient_id, acknowledged_flags(case, reply, (reply.flag_id,)))
             return Meant(patient_id, (reply.flag_id,)) if patient_id is not None else Meant()
-        return meant_by(reply.text, reply.person, self._table.cases_paged_to(reply.person))
+        return meant_by(reply, self._table.cases_paged_to(reply.person))
 
     def _remember(self, reply: Reply) -> None:
         self._pending[reply] = None
@@ -262,6 +264,10 @@ class Handlers:
         if case is None and flag_id is not None:
             case = self._table.closed_case(patient_id, flag_id)
         return _standing_of(case) if case is not None else Standing("closed", None, 0)
+
+
+def _which_one(meant: Meant) -> str:
+    return f"Which one? Reply with a code: {', '.join(meant.unclear)}"
 
 
 def _standing_of(case: Case) -> Standing:

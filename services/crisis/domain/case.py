@@ -128,15 +128,17 @@ class Case:
                 times.extend(at for at in (upto.handed_first, upto.handed_last) if at is not None)
         return times
 
-    def paged_people(self, flag_id: str) -> set[str]:
-        """Everybody to whom a page about this flag was handed."""
+    def paged_people(self, flag_id: str, by: float = float("inf")) -> set[str]:
+        """Everybody to whom a page about this flag was handed; only pages begun by then count."""
         people = {
             person
             for (person, _), tries in self.tries.items()
             for one in tries.values()
-            if one.handed_at is not None and flag_id in one.attempt.flags
+            if one.handed_at is not None and one.began <= by and flag_id in one.attempt.flags
         }
-        return people | {u.person for u in self.uptos if u.flag == flag_id and u.handed_first is not None}
+        return people | {
+            u.person for u in self.uptos if u.flag == flag_id and u.handed_first is not None and u.handed_first <= by
+        }
 
     def stamps(self, flag: Flag) -> dict[str, float | None]:
         """t0 to t5 of one flag, seconds of the crisis clock."""

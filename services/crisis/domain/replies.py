@@ -7,6 +7,8 @@ from services.crisis.domain.case import Case
 from shared.time.ids import normal_code, page_code
 
 BARE = "1"
+# Nobody reads a page and answers it faster; stamps of two replicas agree to less than this.
+_READING_S = 0.250
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +42,30 @@ def is_bare(text: str) -> bool:
     return text.strip().strip("'\"`.!").strip() == BARE
 
 
-def meant_by(text: str, person: str, cases: Iterable[Case]) -> Meant:
-    """What a text message from this person acknowledges among the cases paged to them.
+def meant_by(reply: Reply, cases: Iterable[Case]) -> Meant:
+    """What a text message acknowledges among the cases paged to that person before they wrote it.
 
     A code names its flag. A bare `1` acknowledges when exactly one open case was paged to that person; otherwise the
     codes are listed.
     """
-    paged = [case for case in cases if any(person in case.paged_people(flag_id) for flag_id in case.flags)]
-    for code in codes_in(text):
+    paged = [case for case in cases if _paged_to(reply, case)]
+    for code in codes_in(reply.text):
         for case in paged:
             named = tuple(flag_id for flag_id in case.flags if page_code(flag_id) == code)
             if named:
-                return Meant(case.patient_id, acknowledged_flags(case, person, named))
-    if is_bare(text) and len(paged) == 1:
-        return Meant(paged[0].patient_id, acknowledged_flags(paged[0], person, ()))
+                return Meant(case.patient_id, acknowledged_flags(case, reply, named))
+    if is_bare(reply.text) and len(paged) == 1:
+        return Meant(paged[0].patient_id, acknowledged_flags(paged[0], reply, ()))
     return Meant(unclear=tuple(page_code(case.first_flag.flag_id) for case in paged))
 
 
-def acknowledged_flags(case: Case, person: str, named: tuple[str, ...]) -> tuple[str, ...]:
-    """The flags an acknowledgement covers, fixed where it is heard: those named and those handed to that person."""
-    handed = {flag_id for flag_id in case.flags if person in case.paged_people(flag_id)}
+def acknowledged_flags(case: Case, reply: Reply, named: tuple[str, ...]) -> tuple[str, ...]:
+    """The flags an acknowledgement covers, fixed where it is heard: those named and those paged to that person before."""
+    handed = _paged_to(reply, case)
     return tuple(sorted(handed.union(flag_id for flag_id in named if flag_id in case.flags)))
+
+
+def _paged_to(reply: Reply, case: Case) -> set[str]:
+    """The flags of a case that this person was paged about before they answered: nobody acknowledges a page to come."""
+    by = reply.at + _READING_S
+    return {flag_id for flag_id in case.flags if reply.person in case.paged_people(flag_id, by)}
