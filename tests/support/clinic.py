@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
-from shared.time.clock import SystemClock
+from shared.time.clock import SystemClock, epoch_s, iso
 from shared.time.ids import fresh_id, page_code
 from tests.support.device import Device, Page, Phone
 
@@ -42,7 +42,7 @@ class Servers(Protocol):
     """What the clinic needs of a running stack."""
 
     def url(self, name: str) -> str: ...
-    def token(self, role: str, sub: str | None = None) -> str: ...
+    def token(self, role: str, sub: str | None = None, scopes: Sequence[str] = ()) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,9 @@ class Clinic:
         await self.phone.forget()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.phone.close()
         if self._session is not None:
             await self._session.close()
@@ -270,6 +272,22 @@ class Clinic:
 
         await self.eventually(closed, 4 * HEARD_S, "every case is closed on every replica")
 
+    async def replay(self, answer: Answer, replica: int) -> Told:
+        """Send an answer's flag straight to a replica once more, as intake's resend does, as if it were new."""
+        patient = answer.patient
+        assert patient is not None
+        flag: dict[str, Any] = {"flag_id": answer.flag_id, "programme_id": "default", "level": answer.level}
+        flag |= {
+            "patient_id": patient.patient_id,
+            "rule": "phq9.q9",
+            "source_id": fresh_id(),
+            "accepted_at": iso(self.clock.now_s()),
+            "age_ms": 0,
+            "routing": {},
+        }
+        headers = {"Authorization": f"Bearer {self.servers.token('service', 'intake', ('flag.write',))}"}
+        return await self.call("POST", f"{self.servers.url(f'crisis-{replica}')}/v1/risk-flags", flag, headers)
+
     # Looking at both replicas
 
     async def on_both(self, look: Callable[[int], Awaitable[_Seen]]) -> list[_Seen]:
@@ -293,9 +311,16 @@ class Clinic:
         """The newest case, once every replica tells it with these fields."""
         return await self.on_both(lambda replica: self.sees(patient, replica, within_s, **fields))
 
-    async def eventually(
-        self, happened: Callable[[], Awaitable[bool]], within_s: float, what: str | Callable[[], str]
-    ) -> None:
+    async def both_are_quiet(self, patient: Patient) -> None:
+        """No replica means to ring about this patient within the next minute."""
+
+        async def quiet() -> bool:
+            cases = await self.on_both(lambda replica: self.case_of(patient, replica))
+            return all(c["next_due"] is None or epoch_s(c["next_due"]) > self.clock.now_s() + 60.0 for c in cases)
+
+        await self.eventually(quiet, HEARD_S, "both replicas have stopped ringing")
+
+    async def eventually(self, happened: Callable[[], Awaitable[bool]], within_s: float, what: str | Callable[[], str]) -> None:
         """Look until it has happened; fails after so long."""
         until = self.clock.monotonic_s() + within_s
         while not await happened():
@@ -318,6 +343,10 @@ class Clinic:
         told = await self.call("POST", _there(link))
         self.acted()
         return told
+
+    def since_ms(self, answer: Answer, page: Page) -> float:
+        """How long after pressing send a page was on the phone, milliseconds."""
+        return page.at_ms - answer.sent_at_ms
 
     # The end of a story
 
@@ -354,10 +383,12 @@ class Clinic:
         """This machine's wall clock, milliseconds: the phones' clock too."""
         return self.clock.now_s() * 1000.0
 
-    async def call(self, method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None) -> Told:
-        """One request, never repeated."""
+    async def call(
+        self, method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None, data: str | None = None
+    ) -> Told:
+        """One request, never repeated; `body` as JSON, or `data` as it is."""
         assert self._session is not None, "use `async with`"
-        async with self._session.request(method, url, json=body, headers=headers) as response:
+        async with self._session.request(method, url, json=body, data=data, headers=headers) as response:
             text = await response.text()
             found: Any = await response.json(content_type=None) if "json" in response.content_type else {}
             return Told(response.status, found if isinstance(found, dict) else {"items": found}, text, dict(response.headers))

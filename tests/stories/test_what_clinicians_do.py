@@ -1,0 +1,123 @@
+"""What clinicians do to a case, and what stands against it."""
+
+from tests.support.clinic import Answer, Clinic, Patient
+
+
+async def _taken_by_ana(clinic: Clinic) -> tuple[Patient, Answer]:
+    patient = await clinic.enrol()
+    answer = await patient.answers_phq9(item9=3)
+    for channel in ("sms", "voice"):
+        await clinic.ana.is_paged(answer, channel)
+    await clinic.acknowledge(patient)
+    await clinic.both_see(patient, owner="ana", state="owned")
+    return patient, answer
+
+
+async def test_a_case_cannot_be_closed_over_a_flag_that_its_closer_has_not_seen(clinic: Clinic) -> None:
+    patient, first = await _taken_by_ana(clinic)
+    second = await patient.answers_phq9(item9=3)
+    for channel in ("sms", "voice"):
+        await clinic.ana.is_paged(second, channel)
+    await clinic.both_see(patient, state="received")
+
+    refused = await clinic.resolve(patient, flags=[first.flag_id], replica=1)
+
+    assert (refused.status, refused.problem) == (409, "case-stands-against-it")
+    assert set(refused.body["open_flags"]) == {first.flag_id, second.flag_id}
+    assert (refused.body["owner"], refused.body["state"]) == ("ana", "received")
+    await clinic.both_see(patient, state="received")
+    closed = await clinic.resolve(patient, flags=[first.flag_id, second.flag_id])
+    assert (closed.status, closed.body["state"]) == (200, "closed")
+    await clinic.both_see(patient, state="closed")
+
+
+async def test_a_version_that_has_moved_on_stands_against_closing(clinic: Clinic) -> None:
+    patient, _ = await _taken_by_ana(clinic)
+    seen = await clinic.case_of(patient)
+    await clinic.does("progress", patient, {"code": "calling_patient"})
+
+    refused = await clinic.resolve(patient, version=seen["version"])
+
+    assert refused.status == 409
+    assert refused.body["version"] > seen["version"]
+    assert (await clinic.resolve(patient, version=refused.body["version"])).status == 200
+
+
+async def test_from_the_page_to_the_close_every_stage_is_told_on_both_replicas(clinic: Clinic) -> None:
+    patient, answer = await _taken_by_ana(clinic)
+
+    assert (await clinic.does("progress", patient, {"code": "calling_patient"})).body["state"] == "owned"
+    reached = await clinic.does("contacted", patient, {"result": "reached", "minutes": 12}, replica=1)
+    assert (reached.status, reached.body["state"], reached.body["owner"]) == (200, "contacted", "ana")
+    await clinic.both_see(patient, state="contacted")
+    closed = await clinic.resolve(patient)
+    assert (closed.status, closed.body["state"], closed.body["owner"]) == (200, "closed", "ana")
+
+    for case in await clinic.both_see(patient, state="closed", owner="ana"):
+        [flag] = case["flags"]
+        stamps = [flag[stage] for stage in ("t0", "t1", "t2", "t3", "t4", "t5")]
+        assert None not in stamps
+        # A page does not wait for durability, so t1 and t2 come in either order.
+        assert [stamps[0], *sorted(stamps[1:3]), *stamps[3:]] == sorted(stamps)
+        assert {stage: told["met"] for stage, told in flag["budget"].items()} == dict.fromkeys(("t2", "t3", "t4", "t5"), True)
+
+    async def told() -> bool:
+        kinds = [line["kind"] for line in await clinic.timeline_of(patient)]
+        wanted = ("flag", "sending", "handed", "receipt", "acknowledged", "owned", "progress", "contacted", "closed")
+        return all(kind in kinds for kind in wanted)
+
+    await clinic.eventually(told, 5.0, "the timeline tells the whole story")
+    assert [line["seq"] for line in await clinic.timeline_of(patient)] == list(
+        range(1, len(await clinic.timeline_of(patient)) + 1)
+    )
+    assert answer.flag_id in {line.get("flag_id") for line in await clinic.timeline_of(patient)}
+
+
+async def test_asking_for_the_next_step_pages_the_next_person_at_once_and_the_owner_keeps_the_patient(clinic: Clinic) -> None:
+    patient, answer = await _taken_by_ana(clinic)
+
+    assert (await clinic.does("escalate", patient, {"why": "two patients at once"})).status == 200
+
+    for channel in ("sms", "voice"):
+        await clinic.ben.is_paged(answer, channel)
+    await clinic.both_see(patient, owner="ana", state="owned")
+
+
+async def test_an_offered_case_stays_with_its_owner_until_somebody_takes_it_over(clinic: Clinic) -> None:
+    patient, _ = await _taken_by_ana(clinic)
+
+    assert (await clinic.does("accept", patient, by="ben")).status == 409
+    assert (await clinic.does("offer", patient, {"to": "sue"}, by="ben")).status == 409
+    offered = await clinic.does("offer", patient, {"to": "ben"})
+    assert (offered.status, offered.body["owner"]) == (200, "ana")
+    await clinic.both_see(patient, owner="ana")
+    assert (await clinic.does("accept", patient, by="sue")).status == 409
+    taken = await clinic.does("accept", patient, by="ben", replica=1)
+    assert taken.status == 200
+
+    await clinic.both_see(patient, owner="ben")
+    await clinic.both_are_quiet(patient)
+    assert (await clinic.does("accept", patient, by="ben")).status == 409
+
+
+async def test_lowering_a_flag_needs_a_second_clinician_and_names_it(clinic: Clinic) -> None:
+    patient, answer = await _taken_by_ana(clinic)
+    body = {"flags": [answer.flag_id], "level": "moderate", "why": "seen together"}
+
+    assert (await clinic.does("lower", patient, {**body, "second_clinician_id": "ana"})).status == 409
+    lowered = await clinic.does("lower", patient, {**body, "second_clinician_id": "ben"})
+
+    assert lowered.status == 200
+    await clinic.both_see(patient, level="moderate", owner="ana")
+
+
+async def test_nobody_without_a_clinicians_token_touches_a_case(clinic: Clinic) -> None:
+    patient, _ = await _taken_by_ana(clinic)
+    case = await clinic.case_of(patient)
+
+    for role in ("patient", "service"):
+        told = await clinic.crisis("POST", f"/v1/cases/{case['case_id']}/acknowledge", {}, by="mallory", role=role)
+        assert (told.status, told.problem) == (403, "forbidden")
+    bare = await clinic.call("POST", f"{clinic.servers.url('crisis-0')}/v1/cases/{case['case_id']}/acknowledge", {})
+    assert bare.status == 401
+    await clinic.both_see(patient, owner="ana", version=case["version"])
