@@ -21,8 +21,6 @@ from shared.time.clock import iso
 
 WRITERS = 16
 CONFLICTS_MAX = 20
-# Folding starts where a document would grow: a few dozen lines for each replica and intent.
-KEPT_TRIES = 12
 SCANNED_MAX = 500
 CLOCK_SAMPLES = 5
 
@@ -218,38 +216,42 @@ class Clerk:
         self.hear(stored.patient_id, stored.items)
 
     async def _write(self, patient_id: str, verdict: Callable[[Case, StoredCase | None], list[Fact]] | None) -> bool:
+        self._fold(patient_id)
         if not self._ready:
             return False
+        # Whatever ends this early, the store still lacks something.
+        self._dirty[patient_id] = None
         for _ in range(CONFLICTS_MAX):
-            self._dirty.pop(patient_id, None)
             stored = self._stored.get(patient_id)
-            case = self._case_to_write(patient_id, stored)
+            closing = self._case_to_close(patient_id, stored)
+            case = closing or self._table.case(patient_id)
             if case is None:
+                self._settle(patient_id)
                 return verdict is None
-            try:
-                decided: list[Fact] = verdict(case, stored) if verdict is not None else []
-            except Exception:
-                self._dirty[patient_id] = None
-                raise
+            decided: list[Fact] = list(verdict(case, stored)) if verdict is not None and closing is None else []
             decided += self._ownership(case)
             try:
                 await self._save(case, stored, decided)
             except Conflict as conflict:
-                self._dirty[patient_id] = None
                 if not conflict.found:
                     self._stored.pop(patient_id, None)
                 for found in sorted(conflict.found, key=lambda one: one.open):
                     self._adopt(found)
                 continue
             except StoreSilent:
-                self._dirty[patient_id] = None
                 return False
             if decided:
                 self.say(patient_id, decided)
-            self._settle(patient_id)
-            return True
-        self._dirty[patient_id] = None
+            if closing is None:
+                self._settle(patient_id)
+                return True
         return False
+
+    def _fold(self, patient_id: str) -> None:
+        entry = self._table.entries.get(patient_id)
+        lines = folded(entry.ledger, self._me, self._clock.now()) if entry is not None else []
+        if lines:
+            self.say(patient_id, lines)
 
     def _settle(self, patient_id: str) -> None:
         """Leave the patient with the next batch exactly when the store still lacks something."""
@@ -263,20 +265,14 @@ class Clerk:
         else:
             self._dirty.pop(patient_id, None)
 
-    def _case_to_write(self, patient_id: str, stored: StoredCase | None) -> Case | None:
-        """The open case; or, when this replica heard of its closing before the store did, the case being closed."""
-        case = self._table.case(patient_id)
-        if stored is not None:
-            entry = self._table.entries[patient_id]
-            ids = {item.flag_id for item in stored.items if isinstance(item, Flag)}
-            if case is None or ids.isdisjoint(case.flags):
-                flags = {f: entry.ledger.flags[f] for f in ids if f in entry.ledger.flags}
-                return case_of(entry.ledger, flags) if flags else case
-        if case is not None:
-            for line in folded(self._table.entries[patient_id].ledger, self._me, KEPT_TRIES):
-                self.hear(patient_id, [line])
-                case = self._table.case(patient_id) or case
-        return case
+    def _case_to_close(self, patient_id: str, stored: StoredCase | None) -> Case | None:
+        """The case that the store holds open although this replica heard of its closing: written before anything else."""
+        entry = self._table.entries.get(patient_id)
+        if stored is None or entry is None:
+            return None
+        ids = [item.flag_id for item in stored.items if isinstance(item, Flag)]
+        flags = {flag_id: entry.ledger.flags[flag_id] for flag_id in ids if flag_id in entry.ledger.flags}
+        return case_of(entry.ledger, flags) if flags and entry.ledger.closed_flags().issuperset(flags) else None
 
     def _ownership(self, case: Case) -> list[Fact]:
         """Who owns the case, when that is still undecided: generation 1 from the earliest acknowledgement, later ones from

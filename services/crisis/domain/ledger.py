@@ -5,7 +5,13 @@ Peers, the store, the journal and the bus may tell the same things in any order,
 
 from collections.abc import Iterable
 
-from services.crisis.domain.facts import ATTEMPT_FACTS, Attempt, Closed, Fact, Failed, Flag, Handed, Upto, shifted
+from services.crisis.domain.facts import ATTEMPT_FACTS, Attempt, Closed, Fact, Failed, Flag, Handed, Upto, restamped, shifted
+from shared.contracts.levels import rank
+
+# The latest tries of each intent say who sent last, by which provider, and how often in a row.
+KEPT_TRIES = 2
+FOLDED_AT_ONCE = 8
+LOOKED_BACK_S = 60.0
 
 _Intent = tuple[str, str, str, str]
 
@@ -34,8 +40,10 @@ class Ledger:
             self.flags[flag.flag_id] = flag
             self.revision += 1
             return True
-        if flag.at < known.at:
-            self.flags[flag.flag_id] = flag
+        # A flag's id is derived from its level too; should two levels ever claim one id, the graver one counts.
+        graver = flag if rank(flag.level) > rank(known.level) else known
+        if flag.at < known.at or graver is not known:
+            self.flags[flag.flag_id] = restamped(graver, min(flag.at, known.at))
             self.revision += 1
         return False
 
@@ -164,11 +172,12 @@ def _joined(a: Upto, b: Upto) -> Upto:
     )
 
 
-def folded(ledger: Ledger, by: str, keep: int) -> list[Upto]:
-    """The lines that may replace this replica's own settled tries, the newest `keep` of each person and channel left alone.
+def folded(ledger: Ledger, by: str, now: float, least: int = FOLDED_AT_ONCE) -> list[Upto]:
+    """The lines that may replace this replica's own settled tries, where at least so many of one intent can be folded.
 
-    Only a settled, gap-free prefix is folded: what comes after an open try or a try not known here stays as it is. Adding
-    the result to any ledger is a join, not a rewrite.
+    Only a settled, gap-free prefix is folded: what comes after an open try or a try not known here stays as it is, so do
+    the latest two and what may have rung within the last minute (the spacing of rings looks back that far). Adding the
+    result to any ledger is a join, not a rewrite.
     """
     own: dict[tuple[str, str], dict[int, dict[Attempt, list[Fact]]]] = {}
     for fact in ledger.facts.values():
@@ -178,20 +187,22 @@ def folded(ledger: Ledger, by: str, keep: int) -> list[Upto]:
             tries.setdefault(attempt, []).append(fact)
     lines: list[Upto] = []
     for (person, channel), numbered in own.items():
-        prefix: list[Fact] = []
-        before: int | None = None
-        for k in sorted(numbered)[: max(0, len(numbered) - keep)]:
-            gap = before is not None and k != before + 1
-            if gap or not all(_settled(facts) for facts in numbered[k].values()):
+        prefix: list[int] = []
+        for k in sorted(numbered)[:-KEPT_TRIES]:
+            gap = prefix and k != prefix[-1] + 1
+            if gap or not all(_settled(facts, now) for facts in numbered[k].values()):
                 break
-            prefix += [fact for facts in numbered[k].values() for fact in facts]
-            before = k
-        lines.extend(_fold_lines(person, channel, by, prefix))
+            prefix.append(k)
+        if len(prefix) >= least:
+            lines += _fold_lines(person, channel, by, [f for k in prefix for facts in numbered[k].values() for f in facts])
     return lines
 
 
-def _settled(facts: list[Fact]) -> bool:
-    return any(isinstance(fact, (Failed, Handed)) for fact in facts)
+def _settled(facts: list[Fact], now: float) -> bool:
+    rung = [f.at for f in facts if isinstance(f, Handed) or (isinstance(f, Failed) and f.maybe)]
+    if rung:
+        return max(rung) < now - LOOKED_BACK_S
+    return any(isinstance(fact, Failed) for fact in facts)
 
 
 def _fold_lines(person: str, channel: str, by: str, facts: list[Fact]) -> list[Upto]:
