@@ -20,6 +20,7 @@ from shared.time.clock import SystemClock
 STOP_WITHIN_S = 15.0
 _KILLED_WITHIN_S = 10.0
 _LOOK_EVERY_S = 0.02
+_STANDSTILL_EVERY_S = 0.001
 # A recorded start time and the system's idea of it may differ by a correction of the clock; ids are not reused that fast.
 _SAME_START_S = 60.0
 _TAIL_LINES = 12
@@ -175,8 +176,14 @@ class Process:
             return False
 
     def freeze(self) -> None:
-        """SIGSTOP: it holds its sockets and does nothing."""
+        """SIGSTOP: it holds its sockets and does nothing; returns once it stands still. Raises NotReady when it does not."""
         self._signal(signal.SIGSTOP)
+        until = time.monotonic() + _KILLED_WITHIN_S
+        # A process of many threads stands still some microseconds after the signal: too soon for a test that looks at once.
+        while self.alive() and not self._stands_still():
+            if time.monotonic() >= until:
+                raise NotReady(f"{self.name} (process {self.pid}) cannot be frozen")
+            time.sleep(_STANDSTILL_EVERY_S)
 
     def thaw(self) -> None:
         """SIGCONT: it goes on where it was."""
@@ -208,6 +215,12 @@ class Process:
 
         # A killed process's port can outlive it by some milliseconds: starting again at once would fail.
         await eventually(free, _KILLED_WITHIN_S)
+
+    def _stands_still(self) -> bool:
+        try:
+            return psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        except psutil.NoSuchProcess:
+            return False
 
     def _signal(self, number: signal.Signals) -> None:
         if not self.alive():

@@ -57,6 +57,12 @@ async def delete_topics(bootstrap: str, prefix: str) -> None:
             _raise_unless(answer.topic_error_codes, _UNKNOWN_TOPIC)
 
 
+async def topic_names(bootstrap: str) -> set[str]:
+    """Every topic there is."""
+    async with _admin(bootstrap) as admin:
+        return set(await admin.list_topics())
+
+
 async def exchange(bootstrap: str) -> bytes:
     """Produce a record and consume it again, on a topic of its own; returns its value."""
     async with _admin(bootstrap) as admin:

@@ -1,0 +1,67 @@
+"""Fixtures of every tier, which tiers may use sockets, and how a tier that cannot run says so."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import pytest_asyncio
+
+from deploy.local.lacks import MachineLacks
+from tests.support.runs import Run
+from tests.support.servers import Servers, found_servers
+from tests.support.stack import StackFactory
+
+IN_CI = bool(os.environ.get("CI"))
+_TESTS = Path(__file__).parent
+# Rules and structure: whoever reaches for the network there has put a rule in the wrong place.
+_WITHOUT_SOCKETS = ("unit", "architecture", "contract")
+_NOT_RUN = pytest.StashKey[set[str]]()
+
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("dev", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("ci" if IN_CI else "dev")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_NOT_RUN] = set()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _tier(item) in _WITHOUT_SOCKETS:
+            item.add_marker(pytest.mark.disable_socket)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for reason in sorted(config.stash[_NOT_RUN]):
+        terminalreporter.write_sep("!", "A TIER DID NOT RUN", red=True, bold=True)
+        terminalreporter.write_line(reason, red=True)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def servers(pytestconfig: pytest.Config) -> AsyncIterator[Servers]:
+    """The run's Kafka and MongoDB; in CI a machine that cannot have them fails the run."""
+    try:
+        async with found_servers(await Run.open()) as found:
+            yield found
+    except MachineLacks as lack:
+        if IN_CI:
+            raise
+        pytestconfig.stash[_NOT_RUN].add(f"{lack.what}: {lack.how}")
+        pytest.skip(f"no servers: {lack}")
+
+
+@pytest_asyncio.fixture
+async def stack(servers: Servers, request: pytest.FixtureRequest) -> AsyncIterator[StackFactory]:
+    """Starts stacks: `running = await stack(replicas=2)`; see StackFactory."""
+    factory = StackFactory(servers, request.node.name)
+    yield factory
+    await factory.end()
+
+
+def _tier(item: pytest.Item) -> str:
+    relative = item.path.relative_to(_TESTS) if item.path.is_relative_to(_TESTS) else item.path
+    return relative.parts[0]
+
