@@ -42,6 +42,7 @@ async def test_an_acknowledgement_stops_everything_on_both_replicas(
     answer = await patient.answers_phq9(item9=3)
     page = await clinic.ana.is_paged(answer, "sms")
     await clinic.ana.is_paged(answer, "voice")
+    await clinic.ana.has_been_reached(answer)
 
     assert f"You have {answer.code}" in await way(clinic, answer, page)
 
@@ -88,6 +89,7 @@ async def test_whoever_acknowledges_late_hears_who_has_the_patient(clinic: Clini
         await clinic.ana.is_paged(answer, channel)
     for channel in ("sms", "voice"):
         await clinic.ben.is_paged(answer, channel, within_s=clinic.step_s + FIRST_PAGE_S)
+    await clinic.ben.has_been_reached(answer)
     await clinic.ben.replies("1")
     await clinic.both_see(patient, owner="ben")
 
@@ -103,6 +105,7 @@ async def test_a_bare_one_with_two_cases_lists_their_codes_and_takes_neither(cli
     for answer in (one, two):
         for channel in ("sms", "voice"):
             await clinic.ana.is_paged(answer, channel)
+        await clinic.ana.has_been_reached(answer)
 
     said = (await clinic.ana.phone.reply("1"))["answers"][0]
 
@@ -122,6 +125,7 @@ async def test_an_answer_that_was_asked_back_takes_no_page_that_comes_later(clin
     for answer in answers:
         for channel in ("sms", "voice"):
             await clinic.ana.is_paged(answer, channel)
+        await clinic.ana.has_been_reached(answer)
     await clinic.ana.phone.reply("1")
     for patient in patients:
         await clinic.resolve(patient)

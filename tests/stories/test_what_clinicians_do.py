@@ -9,7 +9,8 @@ async def _taken_by_ana(clinic: Clinic) -> tuple[Patient, Answer]:
     for channel in ("sms", "voice"):
         await clinic.ana.is_paged(answer, channel)
     await clinic.acknowledge(patient)
-    await clinic.both_see(patient, owner="ana", state="owned")
+    # Its version moves once more when a compare-and-set has decided who owns it.
+    await clinic.both_see(patient, owner="ana", state="owned", version=3)
     return patient, answer
 
 

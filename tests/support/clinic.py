@@ -6,7 +6,6 @@ end of a story says which pages nobody had a reason to expect.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, TypeVar
 from urllib.parse import quote
@@ -14,20 +13,18 @@ from urllib.parse import quote
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from shared.time.clock import SystemClock, epoch_s, iso
-from shared.time.ids import fresh_id, page_code
-from tests.support.device import Device, Page, Phone
+from shared.time.ids import fresh_id
+from tests.support.device import Page, Phone
+from tests.support.people import FIRST_PAGE_S, HEARD_S, Answer, Clinician, Patient, Told
 
-# The first page takes milliseconds; the window is what a busy machine may add, and ends before the next step begins.
-FIRST_PAGE_S = 1.9
-# How long facts may take from one replica to the other, or to the store and back.
-HEARD_S = 5.0
+__all__ = ["EARLY_MS", "FIRST_PAGE_S", "HEARD_S", "SETTLING_MS", "Answer", "Clinic", "Clinician", "Patient", "Told"]
+
 # What was on its way when an acknowledgement was heard may still arrive.
 SETTLING_MS = 250.0
 # A step may not begin early; clocks of two processes agree to less than this.
 EARLY_MS = 50.0
 _LOOK_EVERY_S = 0.02
 _CALL_S = 15.0
-_QUIET = {f"q{number}": 0 for number in range(1, 10)}
 _PATIENT: Mapping[str, Any] = {
     "name": "Jordan Example",
     "phone": "+15550123456",
@@ -43,110 +40,6 @@ class Servers(Protocol):
 
     def url(self, name: str) -> str: ...
     def token(self, role: str, sub: str | None = None, scopes: Sequence[str] = ()) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a service answered."""
-
-    status: int
-    body: dict[str, Any]
-    text: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def problem(self) -> str:
-        """The last word of a problem's type."""
-        return str(self.body.get("type", "")).rsplit(":", 1)[-1]
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """Somebody in the programme."""
-
-    clinic: "Clinic"
-    patient_id: str
-
-    async def answers_phq9(
-        self, item9: Any = 0, *, key: str | None = None, answers: Mapping[str, Any] | None = None, **others: Any
-    ) -> "Answer":
-        """Answer the PHQ-9: zeros beside item 9, or exactly `answers`; `key` is the Idempotency-Key (a fresh one without)."""
-        sheet = dict(answers) if answers is not None else {**_QUIET, "q9": item9}
-        return await self.clinic.assess(self, sheet, key or fresh_id(), others)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer(Told):
-    """What intake told a patient, and when the patient had pressed send (this machine's clock)."""
-
-    patient: Patient | None = None
-    key: str = ""
-    sent_at_ms: float = 0.0
-    told_at_ms: float = 0.0
-
-    @property
-    def flag_id(self) -> str:
-        """The flag this answer raised; fails when it raised none."""
-        flag = self.body.get("flag")
-        assert flag, f"{self.status} without a flag: {self.body}"
-        return str(flag["flag_id"])
-
-    @property
-    def level(self) -> str | None:
-        """The flag's level, None without a flag."""
-        return (self.body.get("flag") or {}).get("level")
-
-    @property
-    def flagged(self) -> bool:
-        """Whether a durable copy of the flag exists, by what the caller was told."""
-        return bool(self.body.get("flagged", self.status in (200, 201) and self.level is not None))
-
-    @property
-    def guidance(self) -> list[dict[str, Any]]:
-        """Whom the patient may call now."""
-        return list(self.body.get("guidance") or [])
-
-    @property
-    def code(self) -> str:
-        """The six characters on the pages about this flag."""
-        return page_code(self.flag_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Clinician:
-    """Somebody on the roster, with a phone."""
-
-    clinic: "Clinic"
-    id: str
-    number: str
-    step: int
-
-    @property
-    def phone(self) -> Device:
-        """Their phone."""
-        return self.clinic.phone.device(self.number)
-
-    async def is_paged(
-        self, about: Answer, channel: str = "sms", within_s: float = FIRST_PAGE_S, level: str | None = None
-    ) -> Page:
-        """A page about this flag that nobody has spoken of yet reaches the phone."""
-        return await self.phone.expect_page(within_s, about.code, channel, level)
-
-    async def is_left_alone(self, for_s: float, about: Answer | None = None, channel: str | None = None) -> None:
-        """No (further) page reaches the phone for so long."""
-        await self.phone.expect_no_page(for_s, about.code if about else None, channel)
-
-    async def replies(self, text: str) -> str:
-        """Text our number; returns what came back."""
-        told = await self.phone.reply(text)
-        self.clinic.acted()
-        return " ".join(told["answers"])
-
-    async def presses(self, digits: str) -> str:
-        """Press keys in the last call; returns what was said."""
-        told = await self.phone.press(digits)
-        self.clinic.acted()
-        return " ".join(told["answers"])
 
 
 class Clinic:
