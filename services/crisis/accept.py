@@ -5,17 +5,19 @@ nobody can read, is paged as an unreadable risk event instead of being lost.
 """
 
 import secrets
-from collections import Counter
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+import structlog
 from pydantic import ValidationError
 
 from services.crisis.clock import CrisisClock
-from services.crisis.domain.encoding import Garbled, from_record, to_record
+from services.crisis.domain.encoding import reply_record, to_record
 from services.crisis.domain.facts import Durable, Fact, Flag
+from services.crisis.domain.replies import Reply
 from services.crisis.engine import Engine
 from services.crisis.ports import Journal
 from services.crisis.table import Table
@@ -25,8 +27,11 @@ from shared.time.ids import derived_id
 
 INPUT_MAX_BYTES = 64 * 1024
 FLAGS_MAX = 100
+ITEMS_PER_RECORD = 500
 UNREADABLE_RULE = "crisis.unreadable_risk_event"
-_TICKET_BYTES = 8
+# Before the raw bytes: the record's name, the crisis time it was heard at, and whether its own `accepted_at` may be believed.
+_RAW_HEADER = struct.Struct(">8sd?")
+log = structlog.get_logger("crisis.accept")
 
 
 class Unreadable(ValueError):
@@ -74,14 +79,31 @@ class Acceptance:
         self._me = me
         self._on_disk_trouble = on_disk_trouble
 
-    def write_down(self, raw: bytes) -> Ticket:
-        """Put raw input on the journal before anything reads it; a refusing disk is an alarm, not a reason to lose a page."""
-        name = secrets.token_bytes(_TICKET_BYTES)
-        return Ticket(name, self._append("raw", name + raw))
+    def write_down(self, raw: bytes, *, dated: bool = True) -> Ticket:
+        """Put raw input on the journal before anything reads it; a refusing disk is an alarm, not a reason to lose a page.
+
+        `dated`: its `accepted_at` can be compared with this replica's clock (it can't before the store has set that clock).
+        """
+        name = secrets.token_bytes(8)
+        return Ticket(name, self.note("raw", _RAW_HEADER.pack(name, self._clock.now(), dated) + raw))
 
     def finish(self, ticket: Ticket) -> None:
         """The record was read and is in the table."""
-        self._append("done", ticket.name)
+        self.note("done", ticket.name)
+
+    def accept_all(self, flags: Sequence[tuple[RiskFlagged, float]], *, fresh: bool) -> list[Taken]:
+        """Take flags in, each on its own: a defect that one of them meets is raised after the others are in."""
+        taken: list[Taken] = []
+        defect: Exception | None = None
+        for event, at in flags:
+            try:
+                taken.append(self.accept(event, at, fresh=fresh))
+            except Exception as error:
+                log.critical("flag_not_accepted", exc_info=error)
+                defect = error
+        if defect is not None:
+            raise defect
+        return taken
 
     def accept(self, event: RiskFlagged, at: float, *, fresh: bool) -> Taken:
         """Take a flag in, stamped `at`; strikes in the same turn of the loop when it is this replica's to strike."""
@@ -89,13 +111,17 @@ class Acceptance:
         self._engine.hear(event.patient_id, [flag_of(event, at)], fresh=fresh, keep=False)
         return Taken(event.flag_id, known)
 
-    def accept_unreadable(self, source: str, programme_id: str) -> Taken:
-        """Page a record that nobody can read: its flag is derived from where it came from, the same on every replica."""
+    def accept_unreadable(self, source: str, programme_id: str, at: float, *, fresh: bool) -> Taken:
+        """Page a record that nobody can read: its flag is derived from where it came from, the same on every replica.
+
+        A source that is known already is left alone: a restart pages nobody twice.
+        """
         flag_id = derived_id("unreadable", source)
         known = self._table.knows(flag_id)
-        patient_id = f"unreadable-{flag_id[:8]}"
-        flag = Flag(flag_id, patient_id, "high", UNREADABLE_RULE, source[:64], programme_id, at=self._clock.now())
-        self._engine.hear(patient_id, [flag], fresh=True, keep=True)
+        if not known:
+            patient_id = f"unreadable-{flag_id}"
+            flag = Flag(flag_id, patient_id, "high", UNREADABLE_RULE, source[-64:], programme_id, at=at)
+            self._engine.hear(patient_id, [flag], fresh=fresh, keep=True)
         return Taken(flag_id, known)
 
     def durable(self, flag_id: str, medium: str) -> None:
@@ -105,46 +131,8 @@ class Acceptance:
             mark = Durable(flag_id, self._me, medium, at=self._clock.now())
             self._table.take_in(patient_id, [mark], mark.at, fresh=False)
 
-    def restore(self, frames: Sequence[Any], programme_id: str) -> int:
-        """Take the journal of earlier lives in, nothing of it fresh; returns how many records were restored."""
-        ended = {frame.body for frame in frames if frame.kind == "done"}
-        tries = Counter(frame.body for frame in frames if frame.kind == "try")
-        restored = 0
-        for frame in frames:
-            if frame.kind == "raw":
-                name, raw = frame.body[:_TICKET_BYTES], frame.body[_TICKET_BYTES:]
-                if name not in ended:
-                    if tries[name] >= 1:
-                        self.accept_unreadable(f"journal:{name.hex()}", programme_id)
-                        continue
-                    self._append("try", name)
-                self._restore_raw(raw)
-                if name not in ended:
-                    self._append("done", name)
-            elif frame.kind == "facts":
-                self._restore_facts(frame.body)
-            elif frame.kind == "shift":
-                self._table.shift(float(frame.body))
-            restored += 1
-        return restored
-
-    def _restore_raw(self, raw: bytes) -> None:
-        try:
-            for event, at in read_flags(raw, None):
-                self._table.take_in(event.patient_id, [flag_of(event, at)], self._clock.now(), fresh=False)
-        except Unreadable:
-            # It was answered with an error (HTTP) or paged as unreadable (bus) in its own time.
-            return
-
-    def _restore_facts(self, body: bytes) -> None:
-        try:
-            kept = orjson.loads(body)
-            items: list[Flag | Fact] = [from_record(record) for record in kept["items"]]
-            self._table.take_in(str(kept["patient_id"]), items, self._clock.now(), fresh=False)
-        except (orjson.JSONDecodeError, KeyError, TypeError, Garbled):
-            return
-
-    def _append(self, kind: str, body: bytes) -> int | None:
+    def note(self, kind: str, body: bytes) -> int | None:
+        """Put something on the journal; its position, None when the disk refused."""
         try:
             return self._journal.append(kind, body)
         except OSError as error:
@@ -161,15 +149,41 @@ class FactJournal:
 
     def keep(self, patient_id: str, items: Sequence[Flag | Fact]) -> None:
         """Write flags and facts of one patient down."""
+        for begin in range(0, len(items), ITEMS_PER_RECORD):
+            part = [to_record(item) for item in items[begin : begin + ITEMS_PER_RECORD]]
+            self._append("facts", {"patient_id": patient_id, "items": part})
+
+    def keep_reply(self, reply: Reply) -> None:
+        """Write an answer down that means nothing here yet."""
+        self._append("reply", reply_record(reply))
+
+    def _append(self, kind: str, body: dict[str, Any]) -> None:
         try:
-            self._journal.append("facts", orjson.dumps({"patient_id": patient_id, "items": [to_record(i) for i in items]}))
+            self._journal.append(kind, orjson.dumps(body))
         except OSError as error:
             self._on_disk_trouble(error)
 
 
-def read_flags(raw: bytes, now: float | None) -> list[tuple[RiskFlagged, float]]:
-    """The flags in a body `{…}` or `{"flags": […]}` with their stamps: `now − age_ms`, or `accepted_at` without `now`.
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A raw record read back: its name, when it was heard (crisis clock, seconds), whether its own date counts, its bytes."""
 
+    name: bytes
+    heard_at: float
+    dated: bool
+    raw: bytes
+
+
+def raw_of(frame: bytes) -> Raw:
+    """What `write_down` wrote; raises struct.error."""
+    name, heard_at, dated = _RAW_HEADER.unpack_from(frame)
+    return Raw(name, heard_at, dated, frame[_RAW_HEADER.size :])
+
+
+def read_flags(raw: bytes, now: float, *, dated: bool = True) -> list[tuple[RiskFlagged, float]]:
+    """The flags in a body `{…}` or `{"flags": […]}` with their stamps, never later than `now` (crisis clock, seconds).
+
+    The stamp is `now − age_ms`; without an age it is `accepted_at`, or `now` where that date cannot be compared with `now`.
     Raises Unreadable (`too_large`, `not_json`, `no_flags`, `too_many`, `not_a_flag`).
     """
     if len(raw) > INPUT_MAX_BYTES:
@@ -185,23 +199,24 @@ def read_flags(raw: bytes, now: float | None) -> list[tuple[RiskFlagged, float]]
         raise Unreadable("no_flags", "`flags` must be a list of at least one flag")
     if len(listed) > FLAGS_MAX:
         raise Unreadable("too_many", f"send at most {FLAGS_MAX} flags at once")
-    return [read_flag(one, now) for one in listed]
+    return [read_flag(one, now, dated=dated) for one in listed]
 
 
-def read_flag(one: object, now: float | None) -> tuple[RiskFlagged, float]:
+def read_flag(one: object, now: float, *, dated: bool = True) -> tuple[RiskFlagged, float]:
     """One flag with its stamp; raises Unreadable (`not_a_flag`) naming the fields at fault."""
     try:
         event = RiskFlagged.model_validate(one)
         accepted_at = epoch_s(event.accepted_at)
-        age_ms = one.get("age_ms") if isinstance(one, dict) else None
-        if now is None or not isinstance(age_ms, (int, float)):
-            return event, accepted_at
-        return event, now - max(0.0, float(age_ms)) / 1000.0
     except ValidationError as error:
         fields = sorted({".".join(str(part) for part in problem["loc"]) for problem in error.errors()})
         raise Unreadable("not_a_flag", f"these fields are missing or wrong: {', '.join(fields)}") from None
     except (ValueError, OverflowError):
         raise Unreadable("not_a_flag", "`accepted_at` must be ISO 8601 with a zone") from None
+    age_ms = one.get("age_ms") if isinstance(one, dict) else None
+    dated_at = accepted_at if dated else now
+    at = now - max(0.0, float(age_ms)) / 1000.0 if isinstance(age_ms, (int, float)) else dated_at
+    # A flag from the future would wait for its moment, one from before the calendar could not be told.
+    return event, max(0.0, min(now, at))
 
 
 def flag_of(event: RiskFlagged, at: float) -> Flag:

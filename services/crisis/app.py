@@ -11,13 +11,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 import structlog
+from aiohttp import ClientSession
 from starlette.types import ASGIApp
 
 from services.crisis.accept import Acceptance, FactJournal
 from services.crisis.api.callbacks import Callbacks
 from services.crisis.api.cases import cases_router
+from services.crisis.api.documented import document
 from services.crisis.api.facts import FactsApi, facts_by_patient
 from services.crisis.api.flags import FlagsApi
+from services.crisis.api.overview import overview_router
+from services.crisis.api.stream import CaseStream
 from services.crisis.clerk import Clerk
 from services.crisis.clock import CrisisClock
 from services.crisis.domain.roster import Roster, roster_of
@@ -33,6 +37,7 @@ from services.crisis.pager import Pager
 from services.crisis.queries import Queries
 from services.crisis.relay import CaseRelay
 from services.crisis.repository import MongoCases
+from services.crisis.restore import Restore, SegmentExpiry, expire, kept_skew
 from services.crisis.settings import CrisisSettings, SharedSettings
 from services.crisis.subscribers import BusLane
 from services.crisis.table import Table
@@ -42,11 +47,14 @@ from shared.chassis.http import make_app
 from shared.chassis.service import run, serve
 from shared.providers.twilio import SignatureCheck, TwilioAccount
 from shared.security.auth import TokenVerifier
-from shared.security.links import sign_link
+from shared.security.links import link_key, sign_link
 from shared.telemetry.logs import configure_logs
 from shared.time.clock import SystemClock
 
 TIDY_EVERY_S = 5.0
+EXPIRE_EVERY_S = 300.0
+LOOP_AGAIN_S = 1.0
+DRAIN_PEERS_S = 1.0
 log = structlog.get_logger("crisis")
 Port = TypeVar("Port")
 Wrap = Callable[[str, Any], Any]
@@ -85,32 +93,50 @@ class _Replica:
         self.own_url = settings.peer_urls[settings.ordinal]
         self.token = shared.service_token_file.read_text().strip()
         self.verifier = TokenVerifier(shared.dev_issuer_key_file.read_bytes())
-        self.link_key = settings.link_key_file.read_bytes()
+        self.link_key = link_key(settings.link_key_file.read_bytes())
         self.roster: Roster = roster_of(json.loads(settings.roster_file.read_text()), settings.step_s)
         self.observed = Observed()
         self.bookmark = BookmarkFile(settings.journal_dir / "bookmark.json")
-        self.clock = CrisisClock(SystemClock(), self.bookmark.read().skew_s)
         self.table = Table(times.known)
 
     async def start(self) -> "_Replica":
         """Build, restore, connect."""
-        disk = DiskJournal(self.settings.journal_dir)
-        self.stack.callback(disk.close)
-        self.journal = self.wrap("journal", disk)
+        self.disk = DiskJournal(self.settings.journal_dir)
+        self.stack.callback(self.disk.close)
+        frames = list(self.disk.read_back())
+        self.clock = CrisisClock(SystemClock(), kept_skew(frames, self.bookmark.read().skew_s))
+        self.journal = self.wrap("journal", self.disk)
         await self._build_adapters()
         self._build_engine()
         self._build_app()
-        restored = self.acceptance.restore(list(disk.read_back()), self.shared.programme_id)
-        log.info("journal_restored", frames=restored, open_cases=self.table.open_count())
-        self._run(self.engine.beat(), self.clerk.scan(), self.clerk.run(), self.relay.run(), self.relay.sweep())
-        self._run(self.bus_lane.run(), self._catch_up(), self._tidy())
+        restore = Restore(self.acceptance, self.table, self.clock.now, self.shared.programme_id)
+        restored = restore.take_in(frames)
+        self.handlers.remember(restore.replies)
+        log.info(
+            "journal_restored",
+            frames=restored,
+            damaged=self.disk.damaged_frames,
+            replies=len(restore.replies),
+            open_cases=self.table.open_count(),
+        )
+        self._run(self.engine.beat, self.clerk.scan, self.clerk.run, self.relay.run, self.relay.sweep)
+        self._run(self.bus_lane.run, self._catch_up, self._tidy, self._expire)
         return self
 
     async def drain(self) -> None:
-        """Before going away: what is not recorded goes to the store and the peers, pages under way may end."""
+        """Before going away: what is not recorded goes to the peers and the store, pages under way may end."""
+        self.stream.close()
         await self.engine.stop()
-        await asyncio.gather(*(self.clerk.record(patient_id) for patient_id in list(self.table.entries)))
+        await self._tell_peers()
+        unrecorded = [patient_id for patient_id in self.table.entries if not self.clerk.recorded(patient_id)]
+        await asyncio.gather(*(self.clerk.record(patient_id) for patient_id in unrecorded))
         await self.relay.flush()
+
+    async def _tell_peers(self) -> None:
+        """Wait until those peers that answer know what this replica knows."""
+        until = self.clock.now() + DRAIN_PEERS_S
+        while any(pump.waiting for pump in self.pumps if pump.alive) and self.clock.now() < until:
+            await self.clock.sleep(self.times.look)
 
     async def _build_adapters(self) -> None:
         session = await self.stack.enter_async_context(page_session())
@@ -144,6 +170,7 @@ class _Replica:
         self.cases = self.wrap("cases", cases)
 
     def _build_engine(self) -> None:
+        self.fact_journal = FactJournal(self.journal, self.observed.on_disk_trouble)
         relay = CaseRelay(self.cases, self.bus, self.clock, self.times.clerk)
         self.clerk = Clerk(
             me=self.me,
@@ -164,7 +191,7 @@ class _Replica:
             roster=lambda: self.roster,
             outbound=self.pager,
             recorder=self.clerk,
-            journal=FactJournal(self.journal, self.observed.on_disk_trouble),
+            journal=self.fact_journal,
             peers=self.wrap("peers", self.peers),
             telemetry=self.observed,
         )
@@ -187,8 +214,11 @@ class _Replica:
             clerk=self.clerk,
             roster=lambda: self.roster,
             pass_on=self.peers.pass_on,
+            keep=self.fact_journal.keep_reply,
         )
-        self.queries = Queries(self.table, self.clock, self.engine.next_due, lambda: self.roster.version)
+        self.queries = Queries(self.table, self.clock, self.engine.next_due, lambda: self.roster)
+        self.stream = CaseStream(table=self.table, queries=self.queries, clock=self.clock, verifier=self.verifier)
+        self.engine.listeners.append(self.stream.notice)
         self.bus_lane = BusLane(
             bootstrap=self.shared.kafka_bootstrap,
             topic_prefix=self.shared.topic_prefix,
@@ -234,7 +264,10 @@ class _Replica:
         app.add_route("/v1/providers/twilio/voice", callbacks.voice, methods=["POST"])
         app.add_route("/a/{token}", callbacks.show_link, methods=["GET"])
         app.add_route("/a/{token}", callbacks.follow_link, methods=["POST"])
+        app.add_route("/v1/stream", self.stream.get, methods=["GET"])
         app.include_router(cases_router(self.handlers, self.queries, self.verifier, self._timeline))
+        app.include_router(overview_router(self.queries, self.verifier, self.clock.now))
+        document(app)
         self.app = DirectRoutes(
             app,
             {
@@ -252,15 +285,18 @@ class _Replica:
         return stored if stored else self.queries.timeline(case)
 
     async def _catch_up(self) -> None:
-        """Ask the peers for their table, then look at every case anew."""
-        async with page_session() as session:
-            for url in self.settings.peer_urls:
-                if url == self.own_url:
-                    continue
-                told = await table_of(session, url, self.token, self.times.peer_table)
-                for patient_id, items in facts_by_patient(told, self.clock.now()).items():
-                    self.engine.hear(patient_id, items)
-        self.engine.reconsider_all()
+        """Ask the peers for their table, then look at every case anew, whatever came of that."""
+        try:
+            async with page_session() as session:
+                others = [url for url in self.settings.peer_urls if url != self.own_url]
+                await asyncio.gather(*(self._hear_table(session, url) for url in others))
+        finally:
+            self.engine.reconsider_all()
+
+    async def _hear_table(self, session: ClientSession, url: str) -> None:
+        async for told in table_of(session, url, self.token, self.times.peer_table):
+            for patient_id, items in facts_by_patient(told, self.clock.now()).items():
+                self.engine.hear(patient_id, items)
 
     async def _tidy(self) -> None:
         while True:
@@ -270,10 +306,22 @@ class _Replica:
             UNRECORDED.set(self.clerk.waiting)
             LOOP_LAG.set(self.engine.lag_s())
 
+    async def _expire(self) -> None:
+        expiry = SegmentExpiry(self.table, lambda one: not self.observed.store_silent and self.clerk.recorded(one))
+        while True:
+            await self.clock.sleep(EXPIRE_EVERY_S)
+            try:
+                gone = await expire(self.disk, expiry, SystemClock().now_s() - self.times.known)
+            except OSError as error:
+                self.observed.on_disk_trouble(error)
+                continue
+            if gone:
+                log.info("journal_segments_removed", count=gone)
+
     def _shift(self, by_s: float) -> None:
         self.table.shift(by_s)
         try:
-            self.journal.append("shift", repr(by_s).encode())
+            self.journal.append("shift", f"{by_s!r} {self.clock.skew_s!r}".encode())
         except OSError as error:
             self.observed.on_disk_trouble(error)
         log.info("clock_shifted", by_ms=round(by_s * 1000.0, 1))
@@ -283,7 +331,7 @@ class _Replica:
         return {
             "store_silent": self.observed.store_silent,
             "bus_lost": not self.bus_lane.connected,
-            "disk_trouble": self.observed.disk_trouble,
+            "disk_trouble": self.disk.trouble,
             "express_mismatch": any(pump.mismatch for pump in self.pumps),
         }
 
@@ -297,16 +345,19 @@ class _Replica:
     def _link(self, flag_id: str, person_id: str, expires_at_s: float) -> str:
         return f"{self.settings.public_url.rstrip('/')}/a/{sign_link(self.link_key, flag_id, person_id, expires_at_s)}"
 
-    def _run(self, *works: Coroutine[Any, Any, None]) -> None:
+    def _run(self, *works: Callable[[], Coroutine[Any, Any, None]]) -> None:
         for work in works:
-            task = asyncio.get_running_loop().create_task(work)
-            task.add_done_callback(_must_not_end)
+            task = asyncio.get_running_loop().create_task(self._kept_running(work))
             self.stack.callback(task.cancel)
 
-
-def _must_not_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("a_loop_died", error=repr(task.exception()), exc_info=task.exception())
+    async def _kept_running(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """A loop that dies of a defect is begun again: without it, something would be silent from then on."""
+        while True:
+            try:
+                return await work()
+            except Exception as error:  # see above; whatever it is, it is told at once
+                log.critical("a_loop_died", loop=getattr(work, "__qualname__", "?"), exc_info=error)
+            await self.clock.sleep(LOOP_AGAIN_S)
 
 
 async def serve_crisis(wrap: Wrap = unwrapped) -> None:

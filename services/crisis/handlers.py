@@ -15,16 +15,19 @@ from services.crisis.domain.facts import (
     Contacted,
     Escalated,
     Fact,
+    Failed,
     Flag,
     Handed,
     Lowered,
     Offered,
     Progress,
     Receipt,
+    Sending,
 )
-from services.crisis.domain.replies import Meant, Reply, acknowledged_flags, codes_in, meant_by
+from services.crisis.domain.replies import Meant, Reply, acknowledged_flags, meant_by
 from services.crisis.domain.roster import Person, Roster
 from services.crisis.engine import Engine
+from services.crisis.observed import REPLIES_UNRESOLVED
 from services.crisis.ports import StoredCase
 from services.crisis.table import Table
 from shared.contracts.levels import Level, rank
@@ -33,6 +36,8 @@ from shared.time.ids import fresh_id, page_code
 PENDING_REPLIES_MAX = 1000
 # A reply that resolves to nothing yet is tried again whenever facts arrive, for this long.
 PENDING_REPLY_S = 600.0
+# What may tell what a pending reply meant: a flag, or that a page about it went out.
+_TELLING = (Flag, Sending, Handed, Failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Handlers:
         clerk: Clerk,
         roster: Callable[[], Roster],
         pass_on: Callable[[Reply], None],
+        keep: Callable[[Reply], None] = lambda reply: None,
     ) -> None:
         self._clock = clock
         self._table = table
@@ -77,7 +83,8 @@ class Handlers:
         self._clerk = clerk
         self._roster = roster
         self._pass_on = pass_on
-        self._pending: dict[Reply, None] = {}
+        self._keep = keep
+        self._pending: dict[str, Reply] = {}
         engine.listeners.append(self._retry_pending)
 
     # Acknowledging
@@ -88,17 +95,26 @@ class Handlers:
         if person is None:
             return None
         meant = self._meant(reply)
-        if meant.patient_id is not None:
-            self._pending.pop(reply, None)
-            return self._acknowledged(person, meant.patient_id, meant.flags, reply.via, reply.reply_id)
-        if meant.unclear and not codes_in(reply.text):
+        if meant.taken:
+            self._pending.pop(reply.reply_id, None)
+            return " ".join(self._acknowledged(person, reply, patient_id, flags) for patient_id, flags in meant.taken)
+        if meant.later and reply.reply_id not in self._pending:
+            self._remember(reply)
+            self._keep(reply)
+            if not from_peer:
+                self._pass_on(reply)
+        elif not meant.later:
             # Asked back, it is answered: acted on later, it would take a case that nobody chose.
-            self._pending.pop(reply, None)
-            return _which_one(meant)
-        if not from_peer and reply not in self._pending:
-            self._pass_on(reply)
-        self._remember(reply)
-        return _which_one(meant) if meant.unclear else None
+            self._pending.pop(reply.reply_id, None)
+        return f"Which one? Reply with a code: {', '.join(meant.unclear)}" if meant.unclear else None
+
+    def remember(self, replies: Sequence[Reply]) -> None:
+        """Answers of an earlier life that meant nothing then; those that were acted on meanwhile are left alone."""
+        acted_on = {ack.ack_id for case in self._table.open_cases() for ack in case.acks}
+        for reply in replies:
+            if reply.reply_id not in acted_on:
+                self._remember(reply)
+        self._try_pending()
 
     def acknowledge(self, identifier: str, person: str, role: str) -> Standing:
         """A clinician takes the case by API: all its open flags known here."""
@@ -107,13 +123,15 @@ class Handlers:
         self._take(case.patient_id, flags, person, role, "api", fresh_id())
         return self._standing(case.patient_id)
 
-    def _acknowledged(self, person: Person, patient_id: str, flags: tuple[str, ...], via: str, ack_id: str) -> str:
-        self._take(patient_id, flags, person.id, person.role, via, ack_id)
+    def _acknowledged(self, person: Person, reply: Reply, patient_id: str, named: tuple[str, ...]) -> str:
         case = self._table.case(patient_id)
-        codes = ", ".join(page_code(flag_id) for flag_id in flags)
-        if case is None:
+        flags = tuple(flag_id for flag_id in named if case is not None and flag_id in case.flags)
+        codes = ", ".join(page_code(flag_id) for flag_id in flags or named)
+        if not flags:
             return f"{codes} is closed already."
-        owner = case.owner
+        self._take(patient_id, flags, person.id, person.role, reply.via, reply.reply_id)
+        case = self._table.case(patient_id)
+        owner = case.owner if case is not None else None
         if owner is not None and owner != person.id:
             known = self._roster().people.get(owner)
             return f"{codes} taken by {known.name if known else owner}. Your answer is noted."
@@ -125,26 +143,38 @@ class Handlers:
         self._engine.touch(patient_id)
 
     def _meant(self, reply: Reply) -> Meant:
-        if reply.flag_id is not None:
-            patient_id = self._table.patient_of(reply.flag_id)
-            case = self._table.case(patient_id) if patient_id is not None else None
-            if case is not None and reply.flag_id in case.flags:
-                return Meant(case.patient_id, acknowledged_flags(case, reply, (reply.flag_id,)))
-            return Meant(patient_id, (reply.flag_id,)) if patient_id is not None else Meant()
-        return meant_by(reply, self._table.cases_paged_to(reply.person))
+        if reply.flag_id is None:
+            return meant_by(reply, self._table.cases_paged_to(reply.person))
+        patient_id = self._table.patient_of(reply.flag_id)
+        if patient_id is None:
+            return Meant(later=True)
+        case = self._table.case(patient_id)
+        if case is None or reply.flag_id not in case.flags:
+            return Meant(((patient_id, (reply.flag_id,)),))
+        return Meant(((patient_id, acknowledged_flags(case, reply, (reply.flag_id,))),))
 
     def _remember(self, reply: Reply) -> None:
-        self._pending[reply] = None
+        self._pending[reply.reply_id] = reply
         if len(self._pending) > PENDING_REPLIES_MAX:
             self._pending.pop(next(iter(self._pending)))
+            REPLIES_UNRESOLVED.inc()
 
     def _retry_pending(self, patient_id: str, new: Sequence[Flag | Fact]) -> None:
-        if not self._pending or not any(isinstance(item, (Handed, Flag)) for item in new):
+        if not self._pending:
             return
+        for item in new:
+            if isinstance(item, Acknowledged):
+                # Somebody else understood it: its flags are fixed where it was first heard.
+                self._pending.pop(item.ack_id, None)
+        if any(isinstance(item, _TELLING) for item in new):
+            self._try_pending()
+
+    def _try_pending(self) -> None:
         now = self._clock.now()
-        for reply in list(self._pending):
+        for reply in list(self._pending.values()):
             if now - reply.at > PENDING_REPLY_S:
-                del self._pending[reply]
+                del self._pending[reply.reply_id]
+                REPLIES_UNRESOLVED.inc()
             else:
                 self.reply(reply, from_peer=True)
 
@@ -191,16 +221,19 @@ class Handlers:
 
         return await self._decide(identifier, verdict)
 
-    async def lower(self, identifier: str, person: str, flags: tuple[str, ...], level: Level, second: str) -> Standing:
-        """Two clinicians lower flags to a level."""
+    async def lower(
+        self, identifier: str, person: str, version: int | None, flags: tuple[str, ...], level: Level, second: str
+    ) -> Standing:
+        """Two clinicians lower flags to a level; refused when one that is open is not named."""
 
         def verdict(case: Case, stored: StoredCase | None) -> list[Fact]:
+            _require_version(case, version)
             _require_named(case, flags)
-            if second == person:
-                raise Refused("lowering needs a second clinician", _standing_of(case))
+            if second == person or second not in self._roster().people:
+                raise Refused("lowering needs a second clinician who is on the roster", _standing_of(case))
             if any(rank(level) >= rank(case.levels[flag_id]) for flag_id in flags if flag_id in case.levels):
                 raise Refused("the level is not lower", _standing_of(case))
-            return [Lowered(fresh_id(), person, second, level, tuple(sorted(flags)), at=self._clock.now())]
+            return [Lowered(fresh_id(), person, second, level, tuple(sorted(case.flags)), at=self._clock.now())]
 
         return await self._decide(identifier, verdict)
 
@@ -208,21 +241,13 @@ class Handlers:
         self, identifier: str, person: str, version: int | None, flags: tuple[str, ...], level: Level, second: str | None
     ) -> Standing:
         """A human closes the case, naming its flags; refused when one that is open is not named."""
-        patient_id, _ = self._find(identifier)
-        final: list[Standing] = []
 
         def verdict(case: Case, stored: StoredCase | None) -> list[Fact]:
-            if version is not None and version != case.version:
-                raise Refused("the case has changed since that version", _standing_of(case))
+            _require_version(case, version)
             _require_named(case, flags)
-            final[:] = [Standing("closed", case.owner, case.version + 1)]
             return [Closed(fresh_id(), person, level, second, tuple(sorted(case.flags)), at=self._clock.now())]
 
-        if self._table.case(patient_id) is None:
-            raise Refused("the case is closed", self._standing(patient_id))
-        await self._clerk.decide_inside(patient_id, verdict)
-        self._engine.touch(patient_id)
-        return final[0]
+        return await self._decide(identifier, verdict)
 
     # What providers report
 
@@ -255,24 +280,27 @@ class Handlers:
 
     async def _decide(self, identifier: str, verdict: Callable[[Case, StoredCase | None], list[Fact]]) -> Standing:
         case = self._open(identifier)
+        flag_id = case.first_flag.flag_id
         await self._clerk.decide_inside(case.patient_id, verdict)
         self._engine.touch(case.patient_id)
-        return self._standing(case.patient_id)
+        return self._standing(case.patient_id, flag_id)
 
     def _standing(self, patient_id: str, flag_id: str | None = None) -> Standing:
+        """Where the patient's open case stands, or the one that this flag belongs to."""
         case = self._table.case(patient_id)
-        if case is None and flag_id is not None:
+        if flag_id is not None and (case is None or flag_id not in case.flags):
             case = self._table.closed_case(patient_id, flag_id)
         return _standing_of(case) if case is not None else Standing("closed", None, 0)
-
-
-def _which_one(meant: Meant) -> str:
-    return f"Which one? Reply with a code: {', '.join(meant.unclear)}"
 
 
 def _standing_of(case: Case) -> Standing:
     open_flags = () if case.state == "closed" else tuple(sorted(case.flags))
     return Standing(case.state, case.owner, case.version, open_flags)
+
+
+def _require_version(case: Case, version: int | None) -> None:
+    if version is not None and version != case.version:
+        raise Refused("the case has changed since that version", _standing_of(case))
 
 
 def _require_named(case: Case, flags: tuple[str, ...]) -> None:

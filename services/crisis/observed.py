@@ -15,6 +15,7 @@ PAGES_ON_MEMORY = Counter("vigil_crisis_pages_on_memory_total", "Pages sent whil
 STORE_SILENT = Gauge("vigil_crisis_store_silent", "1 while the store does not answer")
 JOURNAL_FAILURES = Counter("vigil_crisis_journal_failures_total", "Records the disk refused")
 FORGED = Counter("vigil_crisis_forged_total", "Callbacks and links refused as forged", ["what"])
+REPLIES_UNRESOLVED = Counter("vigil_crisis_replies_unresolved_total", "Answers of people that came to mean nothing in time")
 OPEN_CASES = Gauge("vigil_crisis_open_cases", "Cases no human has closed")
 UNRECORDED = Gauge("vigil_crisis_unrecorded_patients", "Patients whose news the store does not have yet")
 LOOP_LAG = Gauge("vigil_crisis_loop_lag_seconds", "How late this replica's event loop runs")
@@ -26,7 +27,6 @@ class Observed:
 
     def __init__(self) -> None:
         self.store_silent = True
-        self.disk_trouble = False
 
     def handed(self, page: Page, at: float) -> None:
         """A provider took a page."""
@@ -52,7 +52,6 @@ class Observed:
 
     def on_disk_trouble(self, error: OSError) -> None:
         """The journal could not be written."""
-        self.disk_trouble = True
         JOURNAL_FAILURES.inc()
         log.error("journal_refused", error=type(error).__name__, errno=error.errno)
 

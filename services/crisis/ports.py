@@ -14,8 +14,8 @@ class Journal(Protocol):
         """Write one record now; returns its position. Never waits for the disk."""
         ...
 
-    async def durable(self, position: int) -> None:
-        """Return when everything up to the position is on the disk."""
+    async def durable(self, position: int, since: int | None = None) -> None:
+        """Return when the record that ends at the position (or all after `since`) is on the disk; raises OSError."""
         ...
 
 

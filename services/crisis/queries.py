@@ -1,34 +1,50 @@
-"""What UIs ask: cases as they stand in this replica's memory, so that the answer needs no store."""
+"""What UIs ask: cases as they stand in this replica's memory, so that the answer needs no store.
 
-from collections.abc import Callable, Iterable
+Whatever may grow with the number of cases is looked at a few at a time: a list or a report must not hold up a page.
+"""
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterator, Callable, Sequence
+from math import ceil
 from typing import Any
 
 from services.crisis.clock import CrisisClock
 from services.crisis.domain.budget import BUDGETS, Budget
 from services.crisis.domain.case import Case, case_id_of
 from services.crisis.domain.facts import Closed
+from services.crisis.domain.policy import planned
+from services.crisis.domain.roster import Roster
 from services.crisis.domain.timeline import GENESIS, lines_of
-from services.crisis.table import Table
+from services.crisis.table import Entry, Table
+from shared.contracts.levels import LEVELS
 from shared.time.clock import iso
-from shared.time.ids import page_code
+from shared.time.ids import normal_code, page_code
 
 PAGE_MAX = 500
+# Patients looked at before others get their turn.
+_AT_ONCE = 100
+_QUANTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
+
+
+class ForeignCursor(ValueError):
+    """A cursor that was not given out here."""
 
 
 class Queries:
     """Reads the table."""
 
     def __init__(
-        self, table: Table, clock: CrisisClock, next_due: Callable[[str], float | None], roster_version: Callable[[], int]
+        self, table: Table, clock: CrisisClock, next_due: Callable[[str], float | None], roster: Callable[[], Roster]
     ) -> None:
         self._table = table
         self._clock = clock
         self._next_due = next_due
-        self._roster_version = roster_version
+        self._roster = roster
 
     def find(self, identifier: str) -> Case | None:
-        """The case behind a case id, a flag id or a code; the open one before a closed one."""
-        found = self._table.find(identifier)
+        """The case behind a case id, a flag id or a code (as people type it); the open one before a closed one."""
+        found = self._table.find(identifier) or self._table.find(normal_code(identifier))
         if found is None:
             return None
         patient_id, flag_id = found
@@ -42,38 +58,81 @@ class Queries:
         case = self.find(identifier)
         return None if case is None else self.render(case)
 
-    def cases(
+    async def cases(
         self, status: str | None, owner: str | None, patient_id: str | None, cursor: str | None, limit: int = PAGE_MAX
     ) -> dict[str, Any]:
-        """A page of cases, the oldest first; `next` is the cursor of the following page or None."""
-        chosen = [
-            case
-            for case in self._all()
-            if (status is None or (case.state == "closed") == (status == "closed"))
-            and (owner is None or case.owner == owner)
-            and (patient_id is None or case.patient_id == patient_id)
-        ]
-        ordered = sorted(chosen, key=_place)
-        if cursor is not None:
-            ordered = [case for case in ordered if _place(case) > cursor]
-        page = ordered[: min(limit, PAGE_MAX)]
-        following = _place(page[-1]) if len(ordered) > len(page) else None
-        return {"items": [self.render(case) for case in page], "next": following, "server_time": iso(self._clock.now())}
+        """A page of cases, the oldest first; `next` is the cursor of the following page or None. Raises ForeignCursor."""
+        after = "" if cursor is None else _place_in(cursor)
+        found = {_place(case): case async for case in self._all(status, patient_id) if owner is None or case.owner == owner}
+        places = sorted(place for place in found if place > after)
+        page = places[: min(limit, PAGE_MAX)]
+        return {
+            "items": [self.render(found[place]) for place in page],
+            "next": _cursor_of(page[-1]) if len(places) > len(page) else None,
+            "server_time": iso(self._clock.now()),
+        }
 
     def timeline(self, case: Case) -> list[dict[str, Any]]:
         """The case's lines from memory: what the store will hold, chained anew (used while the store is silent)."""
-        lines, _, _ = lines_of([*case.flags.values(), *case.facts], 0, GENESIS, self._roster_version())
+        lines, _, _ = lines_of([*case.flags.values(), *case.facts], 0, GENESIS, self._roster().version)
         return lines
+
+    def on_call(self, at: float) -> dict[str, Any]:
+        """Whom a flag raised at that moment would ring, step by step, per level."""
+        roster = self._roster()
+        return {
+            "at": iso(at),
+            "levels": {
+                level: [
+                    {"step": index, "people": [ring.person for ring in step.rings], "after_s": step.offset_s, "gap": step.gap}
+                    for index, step in enumerate(planned(level, roster).first_round)
+                ]
+                for level in LEVELS
+            },
+        }
+
+    async def latency(self) -> dict[str, Any]:
+        """Per level, how long flags known here took from t0 to t2 (a provider has the page) and to t3 (a human has it)."""
+        took: dict[str, dict[str, list[float]]] = {level: {"t2": [], "t3": []} for level in LEVELS}
+        flags = dict.fromkeys(LEVELS, 0)
+        async for case in self._all(None, None):
+            for flag in case.flags.values():
+                stamps = case.stamps(flag)
+                flags[flag.level] += 1
+                for stage, known in took[flag.level].items():
+                    at = stamps[stage]
+                    if at is not None:
+                        known.append(max(0.0, at - flag.at) * 1000.0)
+        return {
+            "at": iso(self._clock.now()),
+            "levels": {
+                level: {
+                    "flags": flags[level],
+                    "t0_t2_ms": quantiles(took[level]["t2"]),
+                    "t0_t3_ms": quantiles(took[level]["t3"]),
+                }
+                for level in LEVELS
+            },
+        }
+
+    def of_patient(self, patient_id: str, closed_after: float) -> list[Case]:
+        """A patient's open case, and those closed after that moment."""
+        entry = self._table.entries.get(patient_id)
+        if entry is None:
+            return []
+        open_now = self._table.case(patient_id)
+        closed = [case for case in self._closed(patient_id, entry) if max(c.at for c in case.closings) > closed_after]
+        return [*closed, *([open_now] if open_now is not None else [])]
 
     def render(self, case: Case) -> dict[str, Any]:
         """A case as the contract says."""
         now = self._clock.now()
         first = case.first_flag
-        due = self._next_due(case.patient_id) if case.state != "closed" else None
-        stamps = case.stamps(first)
-        budget = BUDGETS[case.level]
-        roles = {"owner": case.owner}
-        second = next((ack.person for ack in case.acks if ack.person != case.owner), None)
+        state = case.state
+        due = self._next_due(case.patient_id) if state != "closed" else None
+        owner = case.owner
+        roles = {"owner": owner}
+        second = next((ack.person for ack in case.acks if ack.person != owner), None)
         if second is not None:
             roles["second"] = second
         return {
@@ -82,8 +141,8 @@ class Queries:
             "code": page_code(first.flag_id),
             "patient_id": case.patient_id,
             "level": case.level,
-            "state": case.state,
-            "owner": case.owner,
+            "state": state,
+            "owner": owner,
             "roles": roles,
             "next_due": None if due is None else iso(due),
             "flags": [
@@ -92,27 +151,66 @@ class Queries:
                     "code": page_code(flag.flag_id),
                     "level": case.levels[flag.flag_id],
                     "rule": flag.rule,
-                    **_iso(case.stamps(flag)),
-                    "budget": _budget(case.stamps(flag), BUDGETS[case.levels[flag.flag_id]], now),
+                    **_iso(stamps := case.stamps(flag)),
+                    "budget": _budget(stamps, BUDGETS[case.levels[flag.flag_id]], now),
                 }
                 for flag in sorted(case.flags.values(), key=lambda f: (f.at, f.flag_id))
             ],
-            **{name: value for name, value in _iso(stamps).items() if name in ("t0", "t1", "t2", "t3")},
-            "budget": {stage: int(seconds * 1000) for stage, seconds in budget.stages()},
+            **{name: value for name, value in _iso(case.stamps(first)).items() if name in ("t0", "t1", "t2", "t3")},
+            "budget": {stage: int(seconds * 1000) for stage, seconds in BUDGETS[case.level].stages()},
         }
 
-    def _all(self) -> Iterable[Case]:
-        yield from self._table.open_cases()
-        for patient_id, entry in list(self._table.entries.items()):
-            for closing in [fact for fact in entry.ledger.facts if isinstance(fact, Closed)]:
-                case = self._table.closed_case(patient_id, closing.flags[0])
-                if case is not None:
-                    yield case
+    async def _all(self, status: str | None, patient_id: str | None) -> AsyncIterator[Case]:
+        patients = [patient_id] if patient_id is not None else list(self._table.entries)
+        for number, one in enumerate(patients):
+            if number % _AT_ONCE == _AT_ONCE - 1:
+                await self._clock.sleep(0)
+            entry = self._table.entries.get(one)
+            if entry is None:
+                continue
+            case = self._table.case(one) if status != "closed" else None
+            if case is not None:
+                yield case
+            if status != "open":
+                for closed in self._closed(one, entry):
+                    yield closed
+
+    def _closed(self, patient_id: str, entry: Entry) -> list[Case]:
+        if not entry.ledger.closed_flags():
+            return []
+        found: dict[frozenset[str], Case] = {}
+        for fact in entry.ledger.facts:
+            case = self._table.closed_case(patient_id, fact.flags[0]) if isinstance(fact, Closed) else None
+            if case is not None:
+                found[frozenset(case.flags)] = case
+        return list(found.values())
+
+
+def quantiles(values: Sequence[float]) -> dict[str, float | None]:
+    """p50, p90, p99 (nearest rank) and the maximum; None where there is nothing."""
+    if not values:
+        return {**dict.fromkeys(_QUANTILES), "max": None}
+    ordered = sorted(values)
+    ranks = {name: ordered[max(0, ceil(share * len(ordered)) - 1)] for name, share in _QUANTILES.items()}
+    return {name: round(value, 3) for name, value in {**ranks, "max": ordered[-1]}.items()}
 
 
 def _place(case: Case) -> str:
     first = case.first_flag
     return f"{first.at:017.6f}:{first.flag_id}"
+
+
+def _cursor_of(place: str) -> str:
+    return urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def _place_in(cursor: str) -> str:
+    try:
+        place = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        float(place.partition(":")[0])
+    except (binascii.Error, ValueError):
+        raise ForeignCursor("take the cursor from `next` of the page before") from None
+    return place
 
 
 def _iso(stamps: dict[str, float | None]) -> dict[str, str | None]:

@@ -1,7 +1,8 @@
 """The bus lane: every replica reads every partition of the risk topic, by manual assignment, without a consumer group.
 
-A record is journaled before it is parsed; the bookmark moves when it is journaled. A copy is fresh when its partition was at
-its end at the poll before; backlog never is. A dead bus never stops a start: the reader connects in the background and is
+A record is journaled before it is parsed; the bookmark moves when it is journaled, and stays where it is for the rest of this
+life behind a record that the disk refused. A copy is fresh when its partition was at its end at the poll before; backlog
+never is. A dead bus never stops a start: the reader connects in the background and is
 built anew when it stops making progress.
 """
 
@@ -70,6 +71,10 @@ class BusLane:
         self._on_age = on_age
         self._at_end: set[TopicPartition] = set()
         self._journaled_to = 0
+        self._kept_to = 0
+        self._kept_offsets = dict(self._mark.offsets)
+        # Partitions with a record that is not on the disk: their bookmark must not pass it.
+        self._held_back: set[int] = set()
         self.connected = False
         self.cluster_id = ""
 
@@ -82,6 +87,8 @@ class BusLane:
                     await self._read()
                 except (KafkaError, OSError, TimeoutError) as error:
                     log.warning("bus_lost", error=type(error).__name__)
+                except Exception as error:  # a lane that stays down after a defect is half of all safety gone
+                    log.critical("bus_lane_defect", exc_info=error)
                 self.connected = False
                 await self._clock.sleep(RECONNECT_S)
         finally:
@@ -153,7 +160,7 @@ class BusLane:
                     taken += 1
                     if taken % self._times.catch_up == 0:
                         # A day's backlog must not hold up a fresh flag on the other lane.
-                        await asyncio.sleep(0)
+                        await self._clock.sleep(0)
             if batches:
                 progressed_at = loop.time()
             elif loop.time() - progressed_at > STALLED_S:
@@ -165,37 +172,71 @@ class BusLane:
             self._at_end = {tp for tp in self._partitions if await self._is_at_end(consumer, tp)}
 
     async def _is_at_end(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> bool:
+        # Not known before the first answer about this partition: until then what comes from it counts as backlog.
         end = consumer.highwater(tp)
-        return end is None or await consumer.position(tp) >= end
+        return end is not None and await consumer.position(tp) >= end
 
     def _take(self, tp: TopicPartition, record: "ConsumerRecord[bytes, bytes]", fresh: bool) -> None:
-        ticket = self._acceptance.write_down(record.value or b"")
+        raw = record.value or b""
+        # Before the store has set this replica's clock no date can be compared with it: a fresh copy counts as age 0.
+        dated = self._clock.settled or not fresh
+        ticket = self._acceptance.write_down(raw, dated=dated)
         try:
             envelope = envelope_of(record.headers)
             if envelope.type != RiskFlagged.TYPE:
                 raise Unreadable("unknown_type", "not a risk flag")
-            for event, accepted_at in read_flags(record.value or b"", None):
-                now = self._clock.now()
-                at = min(now, accepted_at) if self._clock.settled or not fresh else now
+            now = self._clock.now()
+            flags = read_flags(raw, now, dated=dated)
+            for _, at in flags:
                 self._on_age(now - at)
-                taken = self._acceptance.accept(event, at, fresh=fresh)
+            for taken in self._acceptance.accept_all(flags, fresh=fresh):
                 self._acceptance.durable(taken.flag_id, "bus")
         except (Unreadable, Undecodable) as error:
-            log.warning("unreadable_record", code=error.code, partition=tp.partition, offset=record.offset)
-            origin = f"{self._topic}/{tp.partition}/{record.offset}"
-            self._dead_letters.bury(record.key, record.value, record.headers, error.code, origin)
-            self._acceptance.accept_unreadable(origin, self._programme_id)
+            self._unreadable(tp, record, error.code, fresh)
+        except Exception as error:  # one record that this code cannot bear must not end the lane for all others
+            log.critical("record_not_taken", partition=tp.partition, offset=record.offset, exc_info=error)
+            self._unreadable(tp, record, "defect", fresh)
         self._acceptance.finish(ticket)
-        if ticket.position is not None:
-            self._journaled_to = max(self._journaled_to, ticket.position)
-            self._mark.offsets[tp.partition] = record.offset + 1
+        self._move_on(tp.partition, record.offset, ticket.position)
+
+    def _unreadable(self, tp: TopicPartition, record: "ConsumerRecord[bytes, bytes]", code: str, fresh: bool) -> None:
+        """Bury a record with its code, and page that something came which nobody could read."""
+        log.warning("unreadable_record", code=code, partition=tp.partition, offset=record.offset)
+        origin = f"{self._topic}/{tp.partition}/{record.offset}"
+        self._dead_letters.bury(record.key, record.value, record.headers, code, origin)
+        at = min(self._clock.now(), record.timestamp / 1000.0) if not fresh and record.timestamp > 0 else self._clock.now()
+        try:
+            self._acceptance.accept_unreadable(origin, self._programme_id, at, fresh=fresh)
+        except Exception as error:  # it is in the table and has an alarm set; the lane goes on
+            log.critical("record_not_taken", partition=tp.partition, offset=record.offset, exc_info=error)
+
+    def _move_on(self, partition: int, offset: int, position: int | None) -> None:
+        if position is None and partition not in self._held_back:
+            log.error("bookmark_held_back", partition=partition, offset=offset)
+            self._held_back.add(partition)
+        if position is not None:
+            self._journaled_to = max(self._journaled_to, position)
+        if partition not in self._held_back:
+            self._mark.offsets[partition] = offset + 1
 
     async def _keep_bookmark(self) -> None:
         while True:
             await self._clock.sleep(self._times.bookmark)
-            offsets, upto = dict(self._mark.offsets), self._journaled_to
             try:
-                await self._journal.durable(upto)
-                self._file.write(Bookmark(self._mark.cluster_id, self._topic, offsets, self._clock.skew_s))
+                await self.keep_bookmark()
             except OSError as error:
                 log.error("bookmark_not_kept", error=type(error).__name__)
+
+    async def keep_bookmark(self) -> None:
+        """Write down how far the records on the disk reach; raises OSError (after a failed sync it stays for this life)."""
+        upto, offsets = self._journaled_to, dict(self._mark.offsets)
+        try:
+            await self._journal.durable(upto, since=self._kept_to)
+        except OSError:
+            # What that sync lost is still on the bus: it is read again in the next life.
+            self._held_back.update(tp.partition for tp in self._partitions)
+            self._mark.offsets = dict(self._kept_offsets)
+            raise
+        self._kept_to, self._kept_offsets = upto, offsets
+        kept = Bookmark(self._mark.cluster_id, self._topic, offsets, self._clock.skew_s)
+        await asyncio.to_thread(self._file.write, kept)

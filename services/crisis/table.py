@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from services.crisis.domain.case import Case, case_id_of, case_of, open_case
 from services.crisis.domain.decide import Heard
-from services.crisis.domain.facts import Attempt, Closed, Fact, Flag, Handed, Upto
+from services.crisis.domain.facts import Attempt, Closed, Fact, Flag, Handed, Sending, Upto
 from services.crisis.domain.ledger import Ledger
 from shared.time.ids import page_code
 
@@ -109,9 +109,9 @@ class Table:
         return sum(1 for entry in self.entries.values() if entry.ledger.flags.keys() - entry.ledger.closed_flags())
 
     def cases_paged_to(self, person: str) -> Iterator[Case]:
-        """Open cases of which a page was handed to this person."""
+        """Open cases of which a page was sent to this person, whether or not a provider has confirmed it."""
         for entry in list(self.entries.values()):
-            if any(_handed_to(fact, person) for fact in entry.ledger.facts):
+            if any(_sent_to(fact, person) for fact in entry.ledger.facts):
                 case = open_case(entry.ledger)
                 if case is not None:
                     yield case
@@ -160,7 +160,7 @@ class Table:
         self._flags_of_code.setdefault(page_code(flag.flag_id), set()).add(flag.flag_id)
 
 
-def _handed_to(fact: Fact, person: str) -> bool:
-    if isinstance(fact, Handed):
+def _sent_to(fact: Fact, person: str) -> bool:
+    if isinstance(fact, (Sending, Handed)):
         return fact.attempt.person == person
     return isinstance(fact, Upto) and fact.person == person

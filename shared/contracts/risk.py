@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts.levels import Level
 
+# A UUID in its canonical form: the code on a page is derived from it, so two spellings would be two flags.
+FLAG_ID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+
 
 class Routing(BaseModel):
     """Codes that choose who is paged; no free text, nothing that identifies a person by itself."""
@@ -29,7 +32,7 @@ class RiskFlagged(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     TYPE: ClassVar[str] = "vigil.risk.flagged.v1"
 
-    flag_id: str = Field(min_length=36, max_length=36)
+    flag_id: str = Field(pattern=FLAG_ID, examples=["0b8f3c52-6a1d-5e0c-9a7e-2f4d1c3b5a69"])
     programme_id: str = Field(max_length=64)
     patient_id: str = Field(min_length=1, max_length=64)
     level: Level

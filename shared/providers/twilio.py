@@ -64,28 +64,32 @@ class Twilio:
         return await self._create(self._calls_url, form)
 
     async def _create(self, url: str, form: Mapping[str, str]) -> str:
+        body = urlencode(form).encode()
         try:
-            async with self._session.post(url, data=urlencode(form).encode(), headers=self._headers) as response:
-                content = await response.read()
-                status = response.status
+            # Following a redirect would turn the POST into a GET and its 200 into a page that never was.
+            async with self._session.post(url, data=body, headers=self._headers, allow_redirects=False) as response:
+                if not 200 <= response.status < 300:
+                    raise ProviderRefused(f"status_{response.status}", maybe=False)
+                return await _sid_in(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise ProviderRefused("unreachable", maybe=False) from None
         except (aiohttp.ClientError, OSError):
             raise ProviderRefused("reset", maybe=True) from None
-        if not 200 <= status < 300:
-            raise ProviderRefused(f"status_{status}", maybe=False)
-        try:
-            return str(orjson.loads(content)["sid"])
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            # Accepted is accepted: an unreadable answer costs the receipt, not the page.
-            return ""
+
+
+async def _sid_in(response: aiohttp.ClientResponse) -> str:
+    """The id in an accepting answer. Accepted is accepted: an unreadable answer costs the receipt, not the page."""
+    try:
+        return str(orjson.loads(await response.read())["sid"])
+    except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def spoken(say: str, key_press_url: str) -> str:
     """TwiML that speaks the text twice and reports one digit."""
     words = escape(say)
     return (
-        f"<Response><Gather numDigits=\"1\" action={quoteattr(key_press_url)}>"
+        f'<Response><Gather numDigits="1" action={quoteattr(key_press_url)}>'
         f"<Say>{words}. Press 1 to acknowledge.</Say></Gather><Say>{words}</Say></Response>"
     )
 

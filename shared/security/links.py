@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 _TAG_BYTES = 6
 _PERSON_BYTES = 4
+KEY_MIN_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,14 @@ def person_digest(person_id: str) -> bytes:
     return hashlib.sha256(person_id.encode()).digest()[:_PERSON_BYTES]
 
 
+def link_key(material: bytes) -> bytes:
+    """Key material fit for signing links; raises ValueError when it could be guessed."""
+    key = material.strip()
+    if len(key) < KEY_MIN_BYTES:
+        raise ValueError(f"a link key needs at least {KEY_MIN_BYTES} bytes")
+    return key
+
+
 def sign_link(key: bytes, flag_id: str, person_id: str, expires_at_s: float) -> str:
     """The 40-character token for this person and flag."""
     body = uuid.UUID(flag_id).bytes + person_digest(person_id) + int(expires_at_s // 3600 + 1).to_bytes(4, "big")
@@ -47,7 +56,7 @@ def sign_link(key: bytes, flag_id: str, person_id: str, expires_at_s: float) -> 
 def read_link(key: bytes, token: str) -> Link:
     """The content of a token; raises ForgedLink. Expiry is the caller's to judge, by its own clock."""
     try:
-        raw = base64.urlsafe_b64decode(token.encode())
+        raw = base64.b64decode(token.encode(), b"-_", validate=True)
     except (ValueError, UnicodeEncodeError):
         raise ForgedLink("not a link token") from None
     body, tag = raw[:-_TAG_BYTES], raw[-_TAG_BYTES:]

@@ -1,17 +1,19 @@
 """What phones and providers say: signed callbacks, and one-tap links that are safe against pre-fetching."""
 
+import hashlib
 from collections.abc import Callable
 from html import escape
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from services.crisis.clock import CrisisClock
 from services.crisis.domain.page_text import ACK_DIGIT
-from services.crisis.domain.replies import Reply
+from services.crisis.domain.replies import Reply, essence
 from services.crisis.domain.roster import Roster
 from services.crisis.handlers import Handlers
-from shared.chassis.http import Problem
+from shared.chassis.http import Problem, body_of
 from shared.providers.twilio import SignatureCheck, answer, spoken_answer
 from shared.security.links import ForgedLink, Link, person_of, read_link
 from shared.time.ids import fresh_id, page_code
@@ -20,6 +22,11 @@ _TWIML = "application/xml"
 _DELIVERED = {"delivered": "delivered", "read": "delivered", "completed": "delivered"}
 _UNDELIVERED = {"undelivered", "failed", "busy", "no-answer", "canceled"}
 FORM_MAX_FIELDS = 100
+FORM_MAX_BYTES = 64 * 1024
+# One person's taps on one link within this count as one answer; a later one is a new acknowledgement.
+_TAPS_S = 60.0
+# The token in the URL is what lets its bearer act: no cache and no other site may learn it.
+_PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
 
 
 class Callbacks:
@@ -61,7 +68,7 @@ class Callbacks:
         if person is None:
             return Response(answer(None), media_type=_TWIML)
         reply_id = form.get("MessageSid") or fresh_id()
-        reply = Reply(reply_id, person.id, form.get("Body", "")[:160], None, "sms", self._clock.now())
+        reply = Reply(reply_id, person.id, essence(form.get("Body", "")), None, "sms", self._clock.now())
         said = self._handlers.reply(reply)
         return Response(answer(said or "Noted. Nothing is known here under that answer yet."), media_type=_TWIML)
 
@@ -85,17 +92,20 @@ class Callbacks:
             "<style>body{font:1.2rem system-ui;margin:2rem;max-width:30rem}button{font:inherit;padding:1rem 2rem;width:100%;"
             "background:#b00020;color:#fff;border:0;border-radius:.5rem}</style>"
             f"<h1>Page {escape(code)}</h1><p>{escape(name)}, take this case?</p>"
-            "<form method=post><button>Acknowledge</button></form>"
+            "<form method=post><button>Acknowledge</button></form>",
+            headers=_PRIVATE,
         )
 
     async def follow_link(self, request: Request) -> Response:
         """POST acknowledges."""
         link, person_id = self._link(request)
-        reply = Reply(f"link:{request.path_params['token'][:16]}", person_id, "", link.flag_id, "link", self._clock.now())
-        said = self._handlers.reply(reply) or "Noted."
+        now = self._clock.now()
+        tap = hashlib.sha256(f"{request.path_params['token']}|{int(now // _TAPS_S)}".encode()).hexdigest()[:24]
+        said = self._handlers.reply(Reply(f"link:{tap}", person_id, "", link.flag_id, "link", now)) or "Noted."
         return HTMLResponse(
             "<!doctype html><meta name=viewport content='width=device-width'><title>Vigil</title>"
-            f"<body style='font:1.2rem system-ui;margin:2rem'><p>{escape(said)}</p>"
+            f"<body style='font:1.2rem system-ui;margin:2rem'><p>{escape(said)}</p>",
+            headers=_PRIVATE,
         )
 
     def _link(self, request: Request) -> tuple[Link, str]:
@@ -112,8 +122,11 @@ class Callbacks:
         return link, person_id
 
     async def _signed_form(self, request: Request) -> dict[str, str]:
-        async with request.form(max_fields=FORM_MAX_FIELDS) as fields:
-            form = {name: value for name, value in fields.items() if isinstance(value, str)}
+        raw = await body_of(request, FORM_MAX_BYTES)
+        try:
+            form = dict(parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=FORM_MAX_FIELDS))
+        except ValueError:
+            raise Problem(400, "not-a-form", "The body is no form", "send application/x-www-form-urlencoded") from None
         query = request.url.query
         url = f"{self._own_url}{request.url.path}{'?' + query if query else ''}"
         if not self._signature.holds(url, form, request.headers.get("x-twilio-signature")):

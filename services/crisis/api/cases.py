@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from services.crisis.handlers import Handlers, Refused, Standing, Unknown
 from services.crisis.ports import StoreSilent
-from services.crisis.queries import Queries
+from services.crisis.queries import ForeignCursor, Queries
 from shared.chassis.http import Problem, authenticate
 from shared.contracts.levels import Level
 from shared.security.auth import Principal, TokenVerifier
@@ -86,7 +86,10 @@ def cases_router(
         cursor: str | None = None,
     ) -> JSONResponse:
         authenticate(request, verifier, roles=(*STAFF, "service"))
-        return JSONResponse(queries.cases(status, owner, patient_id, cursor))
+        try:
+            return JSONResponse(await queries.cases(status, owner, patient_id, cursor))
+        except ForeignCursor as foreign:
+            raise Problem(422, "foreign-cursor", "The cursor is not ours", str(foreign)) from None
 
     @router.get("/{identifier}")
     async def case(request: Request, identifier: str) -> JSONResponse:
@@ -137,8 +140,8 @@ def cases_router(
     @router.post("/{identifier}/lower")
     async def lower(request: Request, identifier: str, body: Annotated[LowerBody, Body()]) -> JSONResponse:
         principal = staff(request)
-        flags = tuple(body.flags)
-        return await _answer(lambda: handlers.lower(identifier, principal.sub, flags, body.level, body.second_clinician_id))
+        flags, second = tuple(body.flags), body.second_clinician_id
+        return await _answer(lambda: handlers.lower(identifier, principal.sub, body.version, flags, body.level, second))
 
     @router.post("/{identifier}/resolve")
     async def resolve(request: Request, identifier: str, body: Annotated[ResolveBody, Body()]) -> JSONResponse:

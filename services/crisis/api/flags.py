@@ -7,10 +7,10 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.crisis.accept import Acceptance, Taken, Ticket, Unreadable, read_flags
+from services.crisis.accept import INPUT_MAX_BYTES, Acceptance, Taken, Ticket, Unreadable, read_flags
 from services.crisis.clock import CrisisClock
 from services.crisis.ports import Journal
-from shared.chassis.http import Problem, authenticate
+from shared.chassis.http import Problem, authenticate, body_of
 from shared.security.auth import FLAG_WRITE, TokenVerifier
 
 
@@ -29,14 +29,14 @@ class FlagsApi:
     async def post(self, request: Request) -> Response:
         """202 with `{flag_id, journaled, known}`, or the list of them for `{"flags": […]}`."""
         authenticate(request, self._verifier, scopes=(FLAG_WRITE,))
-        raw = await request.body()
+        raw = await body_of(request, INPUT_MAX_BYTES)
         ticket = self._acceptance.write_down(raw)
         try:
             flags = read_flags(raw, self._clock.now())
         except Unreadable as unreadable:
             self._acceptance.finish(ticket)
             raise Problem(422, unreadable.code.replace("_", "-"), "The flag cannot be read", unreadable.detail) from None
-        taken = [self._acceptance.accept(event, at, fresh=True) for event, at in flags]
+        taken = self._acceptance.accept_all(flags, fresh=True)
         self._acceptance.finish(ticket)
         journaled = await self._on_disk(ticket, taken)
         answers: list[dict[str, Any]] = [{"flag_id": one.flag_id, "journaled": journaled, "known": one.known} for one in taken]
@@ -50,9 +50,13 @@ class FlagsApi:
         waiter = asyncio.ensure_future(self._journal.durable(ticket.position))
         done, _ = await asyncio.wait((waiter,), timeout=self._journal_answer_s)
         if not done:
-            waiter.add_done_callback(lambda late: late.exception())
+            waiter.add_done_callback(lambda late: self._marked(late, taken))
             return False
-        if waiter.exception() is not None:
+        return self._marked(waiter, taken)
+
+    def _marked(self, waiter: "asyncio.Future[None]", taken: list[Taken]) -> bool:
+        """Note the moment a copy reached the disk, also when nobody waits for it any more; False when it did not."""
+        if waiter.cancelled() or waiter.exception() is not None:
             return False
         for one in taken:
             self._acceptance.durable(one.flag_id, "journal")

@@ -3,13 +3,17 @@
 Time is no part of a fact's identity. Between machines only ages travel: the receiver stamps `now − age`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
 from services.crisis.domain.facts import ATTEMPT_FACTS, FACTS, Attempt, Fact, Flag
+from services.crisis.domain.replies import Reply
 from shared.contracts.levels import LEVELS
+from shared.contracts.risk import FLAG_ID
 
+_FLAG_ID = re.compile(FLAG_ID)
 _KINDS: dict[str, type] = {"flag": Flag, **{kind.KIND: kind for kind in FACTS}}  # type: ignore[attr-defined]
 _ATTEMPT_FIELDS = tuple(f.name for f in fields(Attempt))
 _FIELDS = {name: tuple(f.name for f in fields(kind) if f.name not in ("at", "attempt")) for name, kind in _KINDS.items()}
@@ -54,9 +58,14 @@ def from_record(record: Mapping[str, Any]) -> Flag | Fact:
             raise Garbled(f"a {name} needs {', '.join(absent)}")
         values["attempt"] = Attempt(**{f: _plain(record[f]) for f in _ATTEMPT_FIELDS})
     try:
-        return kind(**values, at=float(record["at"]))  # type: ignore[no-any-return]
-    except (KeyError, TypeError, ValueError):
+        item: Flag | Fact = kind(**values, at=float(record["at"]))
+        if not _names_flags(item):
+            raise Garbled(f"a {name} that names no flag")
+        return item
+    except (KeyError, TypeError):
         raise Garbled(f"a garbled {name}") from None
+    except ValueError as error:
+        raise error if isinstance(error, Garbled) else Garbled(f"a garbled {name}") from None
 
 
 def to_wire(item: Flag | Fact, now: float) -> dict[str, Any]:
@@ -68,11 +77,59 @@ def to_wire(item: Flag | Fact, now: float) -> dict[str, Any]:
 
 def from_wire(wire: Mapping[str, Any], now: float) -> Flag | Fact:
     """The flag or fact a peer sent, stamped `now − age`; raises Garbled."""
+    return from_record({**wire, "at": now - _age_s(wire)})
+
+
+def reply_record(reply: Reply) -> dict[str, Any]:
+    """A dictionary with the stamp `at`."""
+    return {
+        "reply_id": reply.reply_id,
+        "person": reply.person,
+        "text": reply.text,
+        "flag_id": reply.flag_id,
+        "via": reply.via,
+        "at": reply.at,
+    }
+
+
+def reply_of(record: Mapping[str, Any]) -> Reply:
+    """The answer in a dictionary made by `reply_record`; raises Garbled."""
     try:
-        age_s = float(wire["age_ms"]) / 1000.0
+        told = [record[name] for name in ("reply_id", "person", "text", "via")]
+        flag_id = record.get("flag_id")
+        if not all(isinstance(word, str) for word in told) or not isinstance(flag_id, (str, type(None))):
+            raise Garbled("a garbled reply")
+        return Reply(told[0], told[1], told[2], flag_id, told[3], at=float(record["at"]))
+    except (KeyError, TypeError):
+        raise Garbled("a garbled reply") from None
+    except ValueError as error:
+        raise error if isinstance(error, Garbled) else Garbled("a garbled reply") from None
+
+
+def reply_to_wire(reply: Reply, now: float) -> dict[str, Any]:
+    """A dictionary with `age_ms` instead of a stamp, of kind `reply`."""
+    record = reply_record(reply)
+    return record | {"kind": "reply", "age_ms": round((now - record.pop("at")) * 1000.0, 3)}
+
+
+def reply_from_wire(wire: Mapping[str, Any], now: float) -> Reply:
+    """The answer a peer passed on, stamped `now − age`; raises Garbled."""
+    return reply_of({**wire, "at": now - _age_s(wire)})
+
+
+def _age_s(wire: Mapping[str, Any]) -> float:
+    try:
+        return float(wire["age_ms"]) / 1000.0
     except (KeyError, TypeError, ValueError):
         raise Garbled("a fact without its age") from None
-    return from_record({**wire, "at": now - age_s})
+
+
+def _names_flags(item: Flag | Fact) -> bool:
+    """Whether an item is or names flags by their ids (codes are derived from them, so they must be what they seem)."""
+    if isinstance(item, Flag):
+        return _FLAG_ID.fullmatch(item.flag_id) is not None and isinstance(item.patient_id, str)
+    flags = item.flags
+    return isinstance(flags, tuple) and bool(flags) and all(isinstance(f, str) and _FLAG_ID.fullmatch(f) for f in flags)
 
 
 def _plain(value: Any) -> Any:

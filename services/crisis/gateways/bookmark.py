@@ -41,7 +41,7 @@ class BookmarkFile:
             return Bookmark()
 
     def write(self, bookmark: Bookmark) -> None:
-        """Replace the file when something changed."""
+        """Replace the file when something changed; waits for the disk, so never on the event loop. Raises OSError."""
         text = json.dumps(
             {
                 "cluster_id": bookmark.cluster_id,
@@ -53,6 +53,9 @@ class BookmarkFile:
         if text == self._last:
             return
         temporary = self._path.with_suffix(".new")
-        temporary.write_text(text)
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, self._path)
         self._last = text

@@ -1,17 +1,22 @@
 """The port Peers over the express pumps: facts go at once, and again every `resend` until a peer confirms."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import orjson
+import structlog
 
-from services.crisis.domain.encoding import to_wire
+from services.crisis.domain.encoding import reply_to_wire, to_wire
 from services.crisis.domain.facts import Fact, Flag
 from services.crisis.domain.replies import Reply
-from shared.bus.express import Pump
+from shared.bus.express import LaneFailed, Pump
 from shared.time.clock import SystemClock
+
+log = structlog.get_logger("crisis.peers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +39,7 @@ class ToldReply:
 
     def wire(self, now_s: float) -> dict[str, Any]:
         """The answer with its age."""
-        reply = self.reply
-        return {
-            "kind": "reply",
-            "reply_id": reply.reply_id,
-            "person": reply.person,
-            "text": reply.text,
-            "flag_id": reply.flag_id,
-            "via": reply.via,
-            "age_ms": round((now_s - reply.at) * 1000.0, 3),
-        }
+        return reply_to_wire(self.reply, now_s)
 
 
 class PumpedPeers:
@@ -56,12 +52,19 @@ class PumpedPeers:
         """Tell all of them; never waits."""
         for pump in self._pumps:
             for item in items:
-                pump.submit(Told(patient_id, item))
+                pump.submit(Told(patient_id, item)).add_done_callback(_heard)
 
     def pass_on(self, reply: Reply) -> None:
         """Pass an unresolved answer to all of them."""
         for pump in self._pumps:
-            pump.submit(ToldReply(reply))
+            pump.submit(ToldReply(reply)).add_done_callback(_heard)
+
+
+def _heard(telling: "asyncio.Future[Mapping[str, Any]]") -> None:
+    error = None if telling.cancelled() else telling.exception()
+    if isinstance(error, LaneFailed) and error.code != "stopped":
+        # The pump sends again whatever may still be heard: this a peer refused (an older version?) or the queue was full.
+        log.error("peer_not_told", code=error.code)
 
 
 @asynccontextmanager
@@ -90,17 +93,23 @@ async def pumps_to(
         yield tuple([await stack.enter_async_context(pump) for pump in pumps])
 
 
-async def table_of(session: aiohttp.ClientSession, url: str, token: str, timeout_s: float) -> list[dict[str, Any]]:
-    """Everything a peer knows, as wire facts; empty when it does not answer."""
-    try:
-        async with session.get(
-            f"{url}/v1/facts",
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=aiohttp.ClientTimeout(total=timeout_s),
-        ) as response:
-            if response.status != 200:
-                return []
-            body = await response.json()
-            return list(body["facts"])
-    except (aiohttp.ClientError, OSError, TimeoutError, KeyError, ValueError):
-        return []
+async def table_of(
+    session: aiohttp.ClientSession, url: str, token: str, timeout_s: float
+) -> AsyncIterator[list[dict[str, Any]]]:
+    """What a peer knows, as wire facts, page by page (each within `timeout_s`); ends early when the peer stops answering."""
+    place: str | None = ""
+    while place is not None:
+        try:
+            async with session.get(
+                f"{url}/v1/facts",
+                params={"after": place},
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+            ) as response:
+                if response.status != 200:
+                    return
+                body = orjson.loads(await response.read())
+            facts, place = list(body["facts"]), body.get("next")
+        except (aiohttp.ClientError, OSError, TimeoutError, KeyError, TypeError, ValueError):
+            return
+        yield facts

@@ -1,0 +1,102 @@
+"""What OpenAPI says of the routes that are served outside the framework, for speed or because they speak another language."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from shared.contracts.risk import RiskFlagged
+
+_ANSWER = {
+    "type": "object",
+    "required": ["flag_id", "journaled", "known"],
+    "properties": {
+        "flag_id": {"type": "string"},
+        "journaled": {"type": "boolean", "description": "A copy is on this replica's disk."},
+        "known": {"type": "boolean", "description": "This replica had the flag before."},
+    },
+}
+_SIGNED = "Signed by the provider (`X-Twilio-Signature`); 403 otherwise."
+_FORM = {"content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}}
+_OBJECT = {"type": "object"}
+_TOKEN = {"name": "token", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 40}}
+
+
+def document(app: FastAPI) -> None:
+    """Add the raw routes to the application's OpenAPI document."""
+    of_the_framework = app.openapi
+
+    def whole() -> dict[str, Any]:
+        schema = of_the_framework()
+        schema["paths"] = {**schema["paths"], **_paths()}
+        return schema
+
+    app.openapi = whole  # type: ignore[method-assign]
+
+
+def _paths() -> dict[str, Any]:
+    return {
+        "/v1/risk-flags": {"post": _risk_flags()},
+        "/v1/facts": {
+            "get": _operation("peers", "What this replica knows, page by page (scope `crisis.peer`)", 200, _json(_OBJECT)),
+            "post": _operation("peers", "Facts of a peer (scope `crisis.peer`)", 202, _json(_OBJECT))
+            | {"requestBody": _json({"type": "object", "required": ["facts"]})},
+        },
+        "/v1/express/heartbeat": {
+            "post": _operation("peers", "Programme, topic prefix and Kafka cluster of this replica", 200, _json(_OBJECT))
+        },
+        "/v1/providers/twilio/status": {"post": _operation("providers", f"A receipt. {_SIGNED}", 204) | {"requestBody": _FORM}},
+        "/v1/providers/twilio/sms": {"post": _twiml(f"A person's text. {_SIGNED}")},
+        "/v1/providers/twilio/voice": {"post": _twiml(f"A key pressed in a call. {_SIGNED}")},
+        "/a/{token}": {
+            "get": _page("Shows what the link would do; changes nothing"),
+            "post": _page("Acknowledges the flag of the link, for the person it was made for"),
+        },
+        "/v1/stream": {"get": _stream()},
+    }
+
+
+def _risk_flags() -> dict[str, Any]:
+    flag = RiskFlagged.model_json_schema()
+    definitions = flag.pop("$defs", {})
+    flag["properties"] |= {
+        "age_ms": {"type": "number", "minimum": 0, "description": "Milliseconds since `accepted_at`; clocks are not compared."},
+        "routing": definitions.get("Routing", {"type": "object"}),
+    }
+    many = {"type": "object", "required": ["flags"], "properties": {"flags": {"type": "array", "maxItems": 100, "items": flag}}}
+    answers = {"type": "object", "properties": {"flags": {"type": "array", "items": _ANSWER}}}
+    operation = _operation("flags", "Take risk flags (scope `flag.write`)", 202, _json({"oneOf": [_ANSWER, answers]}))
+    return operation | {"requestBody": _json({"oneOf": [flag, many]}) | {"required": True}}
+
+
+def _stream() -> dict[str, Any]:
+    told = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    cursor = {"name": "Last-Event-ID", "in": "header", "required": False, "schema": {"type": "string"}}
+    return _operation("cases", "Cases as they change (`event: case`, `data:` a case, `id:` a cursor)", 200, told) | {
+        "parameters": [cursor]
+    }
+
+
+def _page(summary: str) -> dict[str, Any]:
+    html = {"content": {"text/html": {"schema": {"type": "string"}}}}
+    return _operation("links", f"{summary}; 404 forged, 410 expired", 200, html) | {"parameters": [_TOKEN]}
+
+
+def _twiml(summary: str) -> dict[str, Any]:
+    told = {"content": {"application/xml": {"schema": {"type": "string"}}}}
+    return _operation("providers", summary, 200, told) | {"requestBody": _FORM}
+
+
+def _operation(tag: str, summary: str, status: int, content: dict[str, Any] | None = None) -> dict[str, Any]:
+    problem = {"description": "A problem", "content": {"application/problem+json": {"schema": _PROBLEM}}}
+    return {
+        "tags": [tag],
+        "summary": summary,
+        "responses": {str(status): {"description": "Done", **(content or {})}, "default": problem},
+    }
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
