@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from deploy.cli.output import USAGE, VERDICT_FAILED, JsonTo, Output
@@ -14,6 +15,14 @@ from shared.time.clock import epoch_s
 
 app = typer.Typer(no_args_is_help=True, help="List risk cases, show one, acknowledge one.")
 _LEVEL_COLOURS = {"low": "green", "moderate": "yellow", "high": "dark_orange", "imminent": "red"}
+_LINE_STYLES = {
+    "intended": "dim",
+    "sending": "dim",
+    "receipt": "dim",
+    "failed": "red",
+    "acknowledged": "green",
+    "owned": "green",
+}
 _STATUSES = ("open", "closed", "all")
 _Result = TypeVar("_Result")
 _Id = Annotated[str, typer.Argument(metavar="ID", help="A case id, a flag id or the six characters of a page.")]
@@ -28,9 +37,9 @@ def list_cases(
         raise typer.BadParameter(f"one of {', '.join(_STATUSES)}, not {status}", param_hint="--status")
     output = Output(json_to)
     cases = _ask(lambda crisis: crisis.cases(None if status == "all" else status))
-    table = Table(title=f"{len(cases)} cases ({status})", title_justify="left")
-    for column in ("code", "level", "state", "owner", "flags", "since", "next due", "case"):
-        table.add_column(column)
+    table = Table(title=f"{len(cases)} cases ({status})", title_justify="left", box=SIMPLE_HEAD)
+    for column in ("code", "level", "state", "owner", "flags", "since", "next due"):
+        table.add_column(column, no_wrap=True)
     for case in cases:
         table.add_row(
             case["code"],
@@ -40,7 +49,6 @@ def list_cases(
             str(len(case["flags"])),
             _moment(case["t0"]),
             _moment(case["next_due"]),
-            case["case_id"],
         )
     output.say(table)
     output.result({"items": cases})
@@ -82,9 +90,9 @@ def acknowledge_case(identifier: _Id, json_to: JsonTo = None) -> None:
 
 def budget_table(case: dict[str, Any]) -> Table:
     """The stages of every flag of a case against their budgets."""
-    table = Table(title="Flags", title_justify="left")
+    table = Table(title="Flags", title_justify="left", box=SIMPLE_HEAD)
     for column in ("code", "level", "rule", "t1", "t2", "t3", "t4", "t5"):
-        table.add_column(column, justify="right" if column.startswith("t") else "left")
+        table.add_column(column, justify="right" if column.startswith("t") else "left", no_wrap=True)
     for flag in case["flags"]:
         stages = [_stage(flag, stage) for stage in ("t1", "t2", "t3", "t4", "t5")]
         table.add_row(flag["code"], _level(flag["level"]), flag["rule"], *stages)
@@ -93,9 +101,9 @@ def budget_table(case: dict[str, Any]) -> Table:
 
 def timeline_table(lines: list[dict[str, Any]], t0_s: float) -> Table:
     """A case's timeline, time counted from its first flag."""
-    table = Table(title="Timeline", title_justify="left")
+    table = Table(title="Timeline", title_justify="left", box=SIMPLE_HEAD)
     for column in ("#", "since t0", "what", "person", "channel", "by", "chained to"):
-        table.add_column(column, justify="right" if column in ("#", "since t0") else "left")
+        table.add_column(column, justify="right" if column in ("#", "since t0") else "left", no_wrap=True)
     for line in lines:
         table.add_row(
             str(line["seq"]),
@@ -105,6 +113,7 @@ def timeline_table(lines: list[dict[str, Any]], t0_s: float) -> Table:
             line.get("channel") or "",
             line["actor"],
             line["prev_hash"][:8],
+            style=_LINE_STYLES.get(line["kind"], ""),
         )
     return table
 

@@ -180,9 +180,12 @@ def _take_item(evidence: Evidence, patient_id: str, record: Mapping[str, Any]) -
 
 def _told_flags(raw: bytes) -> list[Mapping[str, Any]]:
     told = orjson.loads(raw)
+    if not isinstance(told, dict):
+        raise ValueError("not a JSON object")
     listed: Iterable[Any] = told.get("flags", [told])
     return [dict(one) for one in listed]
 
 
 def _flag_in(evidence: Evidence, told: Mapping[str, Any]) -> FlagEvidence:
-    return evidence.flag(str(told["flag_id"]), str(told["level"]), epoch_s(told["accepted_at"]), str(told["patient_id"]))
+    event = RiskFlagged.model_validate(told)
+    return evidence.flag(event.flag_id, event.level, epoch_s(event.accepted_at), event.patient_id)

@@ -189,7 +189,7 @@ class Story:
                     self.told.pages.append(entry)
                     who = names.get(entry["to"], entry["to"])
                     how = "text" if entry["channel"] == "sms" else "call"
-                    said = entry["body"] if entry["channel"] == "sms" else f"a voice says the code {code_on(entry)}"
+                    said = _without_link(entry["body"]) if entry["channel"] == "sms" else f"a voice says {code_on(entry)}"
                     self._moment(Moment("page_on_phone", entry["at_ms"] / 1000.0, f"{who}'s phone, {how}: {said}"))
 
     async def _page_on(self, someone: Someone, within_s: float) -> dict[str, Any]:
@@ -221,3 +221,8 @@ class Story:
     def _moment(self, moment: Moment) -> None:
         self.told.moments.append(moment)
         self._tell(moment)
+
+
+def _without_link(text: str) -> str:
+    # The link acknowledges for whoever follows it: it belongs on that phone and nowhere else.
+    return text.split(" - http", 1)[0]
