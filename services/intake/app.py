@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import Request
+from starlette.types import ASGIApp
 
-from services.intake.api.assessments import assessments_router
+from services.intake.api.assessments import ANSWERS_PATH, assessments_router, post_answers
 from services.intake.api.patients import patients_router
 from services.intake.gateways.bound import CountedBound
 from services.intake.gateways.bus import publisher
@@ -30,6 +31,7 @@ from services.intake.timers import StoreWatch, every, express_timers, until_done
 from shared.bus.broker import RoutineBus
 from shared.bus.express import Pump, PumpSettings, flags_confirmed
 from shared.bus.producer import CrisisProducer, ProducerSettings
+from shared.chassis.direct import DirectRoutes
 from shared.chassis.http import make_app
 from shared.chassis.service import run, serve
 from shared.contracts.topics import RISK
@@ -54,7 +56,7 @@ def unwrapped(_name: str, port: Any) -> Any:
 class Composed:
     """A wired and running intake: its application, and what to do before it goes."""
 
-    app: FastAPI
+    app: ASGIApp
     drain: Callable[[], Awaitable[None]]
 
 
@@ -204,14 +206,15 @@ class _Intake:
             self.patients, self.assessments, self.bound, within_s=settings.routine_answer_s, page_max=settings.page_max
         )
 
-    def _app(self) -> FastAPI:
+    def _app(self) -> ASGIApp:
         app = make_app(
             "intake", readiness=self._readiness, alarms=self._alarms, extra_for_all_errors=self._extra_for_all_errors
         )
         verifier = TokenVerifier(self.deployment.dev_issuer_key_file.read_bytes())
-        app.include_router(assessments_router(self.assessment_handler, self.queries, verifier, self.guidance))
+        post = post_answers(self.assessment_handler, verifier)
+        app.include_router(assessments_router(post, self.queries, verifier, self.guidance))
         app.include_router(patients_router(self.patient_handler, self.queries, verifier))
-        return app
+        return DirectRoutes(app, {("POST", ANSWERS_PATH): post}, extra_for_all_errors=self._extra_for_all_errors)
 
     def _extra_for_all_errors(self, request: Request) -> dict[str, Any]:
         extra: dict[str, Any] = {"guidance": self.guidance.for_anybody}

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from services.intake.domain.patient import card_of
 from services.intake.domain.record import Card
 from services.intake.ports import AlreadyThere, Document, PendingFlag, StoreSilent
+from shared.storage.documents import Documents
 from shared.storage.errors import DuplicateKey, StoreUnavailable
-from shared.storage.mongo import Documents
 
 Result = TypeVar("Result")
 # Flag ids a document remembers: one sheet sent again on another day is another flag.

@@ -15,13 +15,23 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from shared.storage.documents import Document, Documents, Keys, Store
 from shared.storage.errors import DuplicateKey, StoreError, StoreUnavailable, bounded
 
-__all__ = ["Documents", "DuplicateKey", "MongoSettings", "Store", "StoreError", "StoreUnavailable", "bounded", "connect"]
+__all__ = [
+    "Documents",
+    "DuplicateKey",
+    "MongoDocuments",
+    "MongoSettings",
+    "MongoStore",
+    "Store",
+    "StoreError",
+    "StoreUnavailable",
+    "bounded",
+    "connect",
+]
 
-Document = dict[str, Any]
 Driver = Literal["pymongo", "motor"]
-Keys = Sequence[tuple[str, int]]
 Result = TypeVar("Result")
 _DUPLICATE_CODE = 11000
 
@@ -68,8 +78,8 @@ class Gate:
             self._free.release()
 
 
-class Documents:
-    """One collection."""
+class MongoDocuments:
+    """The port Documents over one collection."""
 
     def __init__(self, collection: Any, gate: Gate) -> None:
         self._collection = collection
@@ -151,8 +161,8 @@ class Documents:
         await self._gate.run(lambda: self._collection.create_index(list(keys), **options))
 
 
-class Store:
-    """One database; made by `connect`."""
+class MongoStore:
+    """The port Store over one database; made by `connect`."""
 
     def __init__(self, client: Any, database: str, driver: Driver, settings: MongoSettings) -> None:
         self._client = client
@@ -166,10 +176,10 @@ class Store:
         )
         self._gate = Gate(settings.operations_max, settings.waiting_max)
 
-    def documents(self, name: str, *, operations_max: int | None = None) -> Documents:
+    def documents(self, name: str, *, operations_max: int | None = None) -> MongoDocuments:
         """A collection; with `operations_max` it has a bound of its own, so that others never wait behind it."""
         gate = self._gate if operations_max is None else Gate(operations_max, self._settings.waiting_max)
-        return Documents(self._database.get_collection(name), gate)
+        return MongoDocuments(self._database.get_collection(name), gate)
 
     async def now_s(self) -> float:
         """The store's own clock (`$$NOW`), seconds since the epoch; raises StoreUnavailable."""
@@ -191,14 +201,14 @@ class Store:
         if closing is not None:
             await closing
 
-    async def __aenter__(self) -> "Store":
+    async def __aenter__(self) -> "MongoStore":
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         await self.close()
 
 
-def connect(uri: str, database: str, *, driver: str = "pymongo", settings: MongoSettings = DEFAULT) -> Store:
+def connect(uri: str, database: str, *, driver: str = "pymongo", settings: MongoSettings = DEFAULT) -> MongoStore:
     """The database behind a URI; returns at once, connections follow with the first operation. Raises ValueError."""
     options: Document = {
         "serverSelectionTimeoutMS": settings.server_selection_ms,
@@ -213,12 +223,12 @@ def connect(uri: str, database: str, *, driver: str = "pymongo", settings: Mongo
         "appname": database,
     }
     if driver == "pymongo":
-        return Store(AsyncMongoClient(uri, **options), database, "pymongo", settings)
+        return MongoStore(AsyncMongoClient(uri, **options), database, "pymongo", settings)
     if driver == "motor":
         # Past its end of life: loaded only where it is asked for.
         from motor.motor_asyncio import AsyncIOMotorClient
 
-        return Store(AsyncIOMotorClient(uri, **options), database, "motor", settings)
+        return MongoStore(AsyncIOMotorClient(uri, **options), database, "motor", settings)
     raise ValueError("the Mongo driver is pymongo or motor")
 
 

@@ -6,6 +6,7 @@ never not at all.
 """
 
 import asyncio
+import functools
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from typing import Any, Protocol
 
 import structlog
 
+from shared.storage.documents import Document, Documents
 from shared.storage.errors import StoreUnavailable
-from shared.storage.mongo import Document, Documents
 from shared.telemetry.metrics import OUTBOX_FAILURES, OUTBOX_PUBLISHED
 from shared.time.clock import Clock
 
@@ -113,9 +114,8 @@ class Relay:
         self._clock = clock
         self._settings = settings
         self._waiting: OrderedDict[str, Pending] = OrderedDict()
-        self._under_way: set[str] = set()
+        self._under_way: dict[str, asyncio.Task[None]] = {}
         self._published: list[Pending] = []
-        self._news = asyncio.Event()
 
     def wake(self, document_id: str, shard_key: str, entries: Sequence[Entry]) -> None:
         """Publish these entries, just written, soon; never waits. When `waiting_max` documents wait, the scan finds them."""
@@ -127,13 +127,11 @@ class Relay:
         elif len(self._waiting) >= self._settings.waiting_max:
             return
         self._waiting[document_id] = Pending(document_id, shard_key, tuple(entries))
-        self._news.set()
+        self._kick()
 
     async def run(self) -> None:
-        """Publish, clear and scan, for ever."""
+        """Clear and scan, for ever; what was published right after its write needs no loop."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._settings.at_once):
-                group.create_task(self._work())
             group.create_task(self._keep_clearing())
             group.create_task(self._keep_scanning())
 
@@ -160,24 +158,20 @@ class Relay:
             self.wake(one.document_id, one.shard_key, entries)
         return len(left)
 
-    async def _work(self) -> None:
-        while True:
-            while not self._waiting:
-                self._news.clear()
-                await self._news.wait()
-            # One document's entries must leave in their order: skip those that another worker has in hand.
+    def _kick(self) -> None:
+        while self._waiting and len(self._under_way) < self._settings.at_once:
+            # One document's entries must leave in their order: skip those that are in hand already.
             document_id = next((known for known in self._waiting if known not in self._under_way), None)
             if document_id is None:
-                self._news.clear()
-                await self._news.wait()
-                continue
+                return
             one = self._waiting.pop(document_id)
-            self._under_way.add(document_id)
-            try:
-                await self._publish_all(one)
-            finally:
-                self._under_way.discard(document_id)
-                self._news.set()
+            task = asyncio.get_running_loop().create_task(self._publish_all(one))
+            self._under_way[document_id] = task
+            task.add_done_callback(functools.partial(self._ended, document_id))
+
+    def _ended(self, document_id: str, _done: object) -> None:
+        self._under_way.pop(document_id, None)
+        self._kick()
 
     async def _publish_all(self, one: Pending) -> None:
         done: list[Entry] = []

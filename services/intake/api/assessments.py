@@ -1,6 +1,6 @@
 """`/v1/patients/{patient_id}/assessments` and `/v1/assessments/{assessment_id}`."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -16,6 +16,7 @@ from services.intake.queries import told as told_of
 from shared.chassis.http import Problem, authenticate, body_of, json_response, problem_response
 from shared.security.auth import Principal, TokenVerifier
 
+ANSWERS_PATH = "/v1/patients/{patient_id}/assessments"
 ROLES = ("patient", "clinician", "supervisor", "service")
 _BODY_SCHEMA: dict[str, Any] = {
     "requestBody": {
@@ -50,14 +51,9 @@ _PROBLEMS: Mapping[str, tuple[int, str, str]] = {
 }
 
 
-def assessments_router(
-    handler: AssessmentHandler, queries: Queries, verifier: TokenVerifier, guidance: GuidanceTable
-) -> APIRouter:
-    """Routes of answer sheets; every response carries guidance."""
-    router = APIRouter(tags=["assessments"])
-    anybody = list(guidance.for_anybody)
+def post_answers(handler: AssessmentHandler, verifier: TokenVerifier) -> Callable[[Request], Awaitable[Response]]:
+    """The hot route: takes an answer sheet."""
 
-    @router.post("/v1/patients/{patient_id}/assessments", status_code=201, openapi_extra=_BODY_SCHEMA)
     async def post(request: Request) -> Response:
         """Take an answer sheet; 201, or 200 when the same key and body come again."""
         principal = authenticate(request, verifier, roles=ROLES)
@@ -67,11 +63,22 @@ def assessments_router(
         try:
             body = orjson.loads(raw)
         except orjson.JSONDecodeError:
-            raise Problem(422, "body-unreadable", "The body is no JSON", extra={"flag": None, "flagged": False}) from None
+            raise Problem(422, "body-unreadable", "The body is no JSON") from None
         key = request.headers.get("idempotency-key")
         with told():
             word = await handler.take(Received(principal.sub, patient_id, key, raw, body))
         return _response(word)
+
+    return post
+
+
+def assessments_router(
+    post: Callable[[Request], Awaitable[Response]], queries: Queries, verifier: TokenVerifier, guidance: GuidanceTable
+) -> APIRouter:
+    """Routes of answer sheets; every response carries guidance. `post` is `post_answers`, listed here for its description."""
+    router = APIRouter(tags=["assessments"])
+    anybody = list(guidance.for_anybody)
+    router.post(ANSWERS_PATH, status_code=201, openapi_extra=_BODY_SCHEMA)(post)
 
     @router.get("/v1/assessments/{assessment_id}")
     async def get(request: Request, assessment_id: str) -> Response:
