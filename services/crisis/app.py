@@ -24,7 +24,7 @@ from services.crisis.api.overview import overview_router
 from services.crisis.api.stream import CaseStream
 from services.crisis.clerk import Clerk
 from services.crisis.clock import CrisisClock
-from services.crisis.domain.roster import Roster, roster_of
+from services.crisis.domain.roster import Roster, doubts, roster_of
 from services.crisis.engine import Engine
 from services.crisis.gateways.bookmark import BookmarkFile
 from services.crisis.gateways.bus import EventBus
@@ -95,6 +95,8 @@ class _Replica:
         self.verifier = TokenVerifier(shared.dev_issuer_key_file.read_bytes())
         self.link_key = link_key(settings.link_key_file.read_bytes())
         self.roster: Roster = roster_of(json.loads(settings.roster_file.read_text()), settings.step_s)
+        for doubt in doubts(self.roster):
+            log.warning("roster_doubt", doubt=doubt)
         self.observed = Observed()
         self.bookmark = BookmarkFile(settings.journal_dir / "bookmark.json")
         self.table = Table(times.known)

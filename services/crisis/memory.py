@@ -76,7 +76,7 @@ class MemoryCases:
         """Documents written after a store time, oldest first, without those `known` has in that version or a later one."""
         changed = [one for one in self._documents.values() if one.updated_at > at]
         changed.sort(key=lambda one: one.updated_at)
-        return tuple(one.case for one in changed[:limit] if known.get(one.case.case_id, 0) < one.case.version)
+        return tuple(one.case for one in changed if known.get(one.case.case_id, 0) < one.case.version)
 
     async def all_open(self) -> tuple[StoredCase, ...]:
         """Every open document."""

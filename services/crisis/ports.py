@@ -105,7 +105,7 @@ class Cases(Protocol):
 
     async def changed_since(self, at: float, limit: int, known: Mapping[str, int]) -> tuple[StoredCase, ...]:
         """Documents written after a store time, oldest first, without those `known` has (case id → version) in that version or
-        a later one; raises StoreSilent."""
+        a later one; read `limit` at a time. Raises StoreSilent."""
         ...
 
     async def all_open(self) -> tuple[StoredCase, ...]:

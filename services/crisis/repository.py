@@ -10,15 +10,19 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from services.crisis.domain.encoding import from_record, to_record
+import structlog
+
+from services.crisis.domain.encoding import Garbled, from_record, to_record
 from services.crisis.domain.facts import Flag
 from services.crisis.ports import Conflict, Left, StoredCase, StoreSilent
 from shared.storage.mongo import Documents, DuplicateKey, Store, StoreUnavailable, bounded, connect
 
-OPEN_MAX = 10_000
+OPEN_AT_ONCE = 1_000
 TIMELINE_MAX = 5_000
 CASES_PER_PATIENT_MAX = 100
 _SWEEP_AFTER_S = 2.0
+_IN_ORDER = [("updated_at", 1), ("_id", 1)]
+log = structlog.get_logger("crisis.repository")
 
 
 class MongoCases:
@@ -65,28 +69,54 @@ class MongoCases:
         query: dict[str, Any] = {"patient_id": patient_id, "$or": [{"open": True}]}
         if flag_ids:
             query["$or"].append({"flags.flag_id": {"$in": list(flag_ids)}})
+        # The open one first: it must be among those read, however many closed ones hold one of the flags.
+        order = [("open", -1), ("_id", 1)]
         with _silence():
-            found = await bounded(self._cases.find(query, limit=CASES_PER_PATIENT_MAX), self._operation_s)
-        return tuple(_stored(document) for document in found)
+            found = await bounded(self._cases.find(query, limit=CASES_PER_PATIENT_MAX, sort=order), self._operation_s)
+        try:
+            return tuple(_stored(document) for document in found)
+        except Garbled:
+            # A newer version wrote something this one does not know. Writing over it would lose that: leave it alone.
+            log.error("case_unreadable", case_ids=[document["_id"] for document in found])
+            raise StoreSilent("unreadable") from None
 
     async def changed_since(self, at: float, limit: int, known: Mapping[str, int]) -> tuple[StoredCase, ...]:
-        """Documents written after a store time that are news to the caller, oldest first; raises StoreSilent."""
-        query = {"updated_at": {"$gt": datetime.fromtimestamp(at, UTC)}}
-        order = [("updated_at", 1)]
-        with _silence():
-            # Heads first: most of what changed was written by the caller itself.
-            heads = await bounded(self._cases.find(query, limit=limit, sort=order, fields={"version": 1}), self._operation_s)
-            news = [head["_id"] for head in heads if known.get(head["_id"], 0) < head["version"]]
-            if not news:
-                return ()
-            found = await bounded(self._cases.find({"_id": {"$in": news}}, limit=limit, sort=order), self._operation_s)
-        return tuple(_stored(document) for document in found)
+        """Documents written after a store time that are news to the caller, oldest first, read `limit` at a time; raises
+        StoreSilent."""
+        news: dict[str, None] = {}
+        query: dict[str, Any] = {"updated_at": {"$gt": datetime.fromtimestamp(at, UTC)}}
+        fields = {"version": 1, "updated_at": 1}
+        while True:
+            with _silence():
+                # Heads first: most of what changed was written by the caller itself.
+                reading = self._cases.find(query, limit=limit, sort=_IN_ORDER, fields=fields)
+                heads = await bounded(reading, self._operation_s)
+            news.update(dict.fromkeys(head["_id"] for head in heads if known.get(head["_id"], 0) < head["version"]))
+            if len(heads) < limit:
+                break
+            last = heads[-1]
+            query = {"$or": [{"updated_at": {"$gt": last["updated_at"]}}, _same_moment_after(last)]}
+        found: list[StoredCase] = []
+        ids = list(news)
+        for begin in range(0, len(ids), limit):
+            wanted = {"_id": {"$in": ids[begin : begin + limit]}}
+            with _silence():
+                documents = await bounded(self._cases.find(wanted, limit=limit, sort=_IN_ORDER), self._operation_s)
+            found += _readable(documents)
+        return tuple(found)
 
     async def all_open(self) -> tuple[StoredCase, ...]:
         """Every open document; raises StoreSilent."""
-        with _silence():
-            found = await self._cases.find({"open": True}, limit=OPEN_MAX)
-        return tuple(_stored(document) for document in found)
+        found: list[StoredCase] = []
+        after = ""
+        while True:
+            query = {"open": True, "_id": {"$gt": after}}
+            with _silence():
+                documents = await bounded(self._cases.find(query, limit=OPEN_AT_ONCE, sort=[("_id", 1)]), self._operation_s)
+            found += _readable(documents)
+            if len(documents) < OPEN_AT_ONCE:
+                return tuple(found)
+            after = documents[-1]["_id"]
 
     # The outbox
 
@@ -174,6 +204,21 @@ class _silence:  # noqa: N801 - reads as a statement: `with _silence():`
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, StoreUnavailable):
             raise StoreSilent(error.code) from None
+
+
+def _same_moment_after(head: dict[str, Any]) -> dict[str, Any]:
+    return {"updated_at": head["updated_at"], "_id": {"$gt": head["_id"]}}
+
+
+def _readable(documents: list[dict[str, Any]]) -> list[StoredCase]:
+    """Those that this version understands; one that it does not must not hide the others."""
+    found = []
+    for document in documents:
+        try:
+            found.append(_stored(document))
+        except Garbled:
+            log.error("case_unreadable", case_ids=[document["_id"]])
+    return found
 
 
 def _stored(document: dict[str, Any]) -> StoredCase:

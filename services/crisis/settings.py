@@ -1,9 +1,19 @@
 """Settings of one crisis replica, from the environment (prefix VIGIL_CRISIS_) and the deployment's shared names."""
 
+import re
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.crisis.domain.page_text import LIMIT, page_text
+
+# A page has to fit into one message whatever the level; a link is `<public url>/a/<40 characters>`.
+_LONGEST_PAGE = len(page_text("imminent", "0" * 6, 0.0, "UTC", f"/a/{'0' * 40}"))
+PUBLIC_URL_MAX = LIMIT - _LONGEST_PAGE
+# Characters that count once in GSM-7 and can stand in a URL.
+_GSM_URL = re.compile(r"https?://[A-Za-z0-9.:/_-]+")
 
 
 class SharedSettings(BaseSettings):
@@ -11,44 +21,60 @@ class SharedSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VIGIL_", frozen=True, extra="ignore")
 
-    kafka_bootstrap: str = "127.0.0.1:29092"
-    kafka_security_file: Path | None = None
-    mongo_uri: str = "mongodb://127.0.0.1:29017/?replicaSet=rs0"
-    mongo_driver: str = "pymongo"
-    topic_prefix: str = "vigil"
-    programme_id: str = "default"
-    service_token_file: Path
-    dev_issuer_key_file: Path
-    twilio_base_url: str = "http://127.0.0.1:8190"
-    twilio_account_sid: str = "AC00000000000000000000000000000000"
-    twilio_auth_token_file: Path
-    twilio_sender: str = "+15550000000"
+    kafka_bootstrap: str = Field("127.0.0.1:29092", description="Kafka brokers, host:port, comma-separated.")
+    kafka_security_file: Path | None = Field(None, description="JSON file with the SASL and TLS settings; none = plain text.")
+    mongo_uri: str = Field("mongodb://127.0.0.1:29017/?replicaSet=rs0", description="MongoDB connection string.")
+    mongo_driver: str = Field("pymongo", description="pymongo (its asyncio API) or motor.")
+    topic_prefix: str = Field("vigil", pattern=r"^[A-Za-z0-9._-]{1,60}$", description="Prefix of topics, dead letters, groups.")
+    programme_id: str = Field("default", max_length=64, description="The programme this deployment serves.")
+    service_token_file: Path = Field(description="File with this service's own bearer token.")
+    dev_issuer_key_file: Path = Field(description="File with the key that bearer tokens are verified with.")
+    twilio_base_url: str = Field("http://127.0.0.1:8190", description="Where the SMS and voice provider's API is.")
+    twilio_account_sid: str = Field("AC00000000000000000000000000000000", description="The provider account's id.")
+    twilio_auth_token_file: Path = Field(description="File with the account's token; callbacks are signed with it too.")
+    twilio_sender: str = Field("+15550000000", description="The number that pages come from, E.164.")
 
 
 class CrisisSettings(BaseSettings):
-    """What one replica has of its own.
-
-    `peers` are the base URLs of all replicas in ordinal order; `listeners` those of listeners outside the ranks (they hear
-    flags and facts, and page only on their own rules).
-    """
+    """What one replica has of its own."""
 
     model_config = SettingsConfigDict(env_prefix="VIGIL_CRISIS_", frozen=True, extra="ignore")
 
-    ordinal: int = Field(0, ge=0)
-    peers: str = "http://127.0.0.1:8103"
-    listeners: str = ""
-    host: str = "127.0.0.1"
-    port: int = 8103
-    journal_dir: Path
-    roster_file: Path
-    link_key_file: Path
-    public_url: str = "http://127.0.0.1:8103"
-    step_s: float | None = Field(None, gt=0)
+    ordinal: int = Field(0, ge=0, description="Which of `peers` this replica is, from 0.")
+    peers: str = Field("http://127.0.0.1:8103", description="Base URLs of all replicas in ordinal order, comma-separated.")
+    listeners: str = Field(
+        "", description="Base URLs of listeners outside the ranks: they hear flags and facts, and never act."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8103, ge=1, le=65535, description="Port to listen on.")
+    journal_dir: Path = Field(description="Directory of this replica's journal and bookmark, on a disk of its own.")
+    roster_file: Path = Field(description="JSON file with people, contact methods and policies.")
+    link_key_file: Path = Field(description="File with the key of one-tap links, the same for all replicas, 16 bytes or more.")
+    public_url: str = Field("http://127.0.0.1:8103", description="Base URL of one-tap links as a phone reaches it.")
+    step_s: float | None = Field(None, gt=0, description="Seconds between a policy's steps instead of the roster's own.")
 
     @field_validator("step_s", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("public_url")
+    @classmethod
+    def _fits_into_a_page(cls, value: str) -> str:
+        url = value.rstrip("/")
+        if len(url) > PUBLIC_URL_MAX or not _GSM_URL.fullmatch(url):
+            raise ValueError(
+                f"give a URL of at most {PUBLIC_URL_MAX} plain characters, so that a page fits into {LIMIT} of GSM-7"
+            )
+        return url
+
+    @model_validator(mode="after")
+    def _is_one_of_its_peers(self) -> Self:
+        if self.ordinal >= len(self.peer_urls):
+            raise ValueError("ordinal must be the place, from 0, of this replica's own URL in VIGIL_CRISIS_PEERS")
+        if len(set(self.peer_urls)) != len(self.peer_urls):
+            raise ValueError("VIGIL_CRISIS_PEERS names a replica twice")
+        return self
 
     @property
     def peer_urls(self) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from services.crisis.domain.budget import VERSION as BUDGET_VERSION
-from services.crisis.domain.case import Case
+from services.crisis.domain.case import Case, case_id_of
+from services.crisis.domain.encoding import to_record
 from services.crisis.domain.facts import (
     ATTEMPT_FACTS,
     Acknowledged,
@@ -88,7 +89,8 @@ def event_of(item: Flag | Fact, case: Case, case_id: str) -> tuple[str, BaseMode
     }
     event: BaseModel | None = None
     if isinstance(item, Flag):
-        opened = item.flag_id == case.first_flag.flag_id
+        # Which flag opened it was settled by the first write; one with an earlier stamp may be heard of later.
+        opened = case_id == case_id_of(item.flag_id)
         event = (events.CaseOpened if opened else events.FlagJoined)(**base, flag_id=item.flag_id, level=item.level)
     elif isinstance(item, (Handed, Failed)):
         event = _page_event(item, base)
@@ -105,7 +107,14 @@ def event_of(item: Flag | Fact, case: Case, case_id: str) -> tuple[str, BaseMode
         event = events.CaseResolved(**base, flag_ids=item.flags, person_id=item.person, level=item.level)
     elif isinstance(item, Gap):
         event = events.CoverageGapFound(**base, level=case.levels.get(item.flag, case.level), step=item.step)
-    return None if event is None else (derived_id("event", item.KIND, repr(item)), event)
+    return None if event is None else (_event_id(item, case_id), event)
+
+
+def _event_id(item: Flag | Fact, case_id: str) -> str:
+    """The same for the same news about a case, whoever writes it and whenever they heard it: readers dedupe by it."""
+    told = to_record(item)
+    del told["at"]
+    return derived_id("event", case_id, json.dumps(told, sort_keys=True, separators=(",", ":")))
 
 
 def _opens_step(item: Sending, case: Case) -> bool:
