@@ -32,8 +32,12 @@ def lines_in(stream: io.BytesIO) -> list[dict[str, object]]:
 def test_own_line_has_time_level_logger_and_event(stream: io.BytesIO) -> None:
     structlog.get_logger("shared.bus.express").warning("receiver_lost", lane="express")
     (line,) = lines_in(stream)
-    assert line["level"] == "warning" and line["logger"] == "shared.bus.express" and line["event"] == "receiver_lost"
-    assert line["lane"] == "express" and line["service"] == "intake" and str(line["ts"]).endswith("Z")
+    assert line["level"] == "warning"
+    assert line["logger"] == "shared.bus.express"
+    assert line["event"] == "receiver_lost"
+    assert line["lane"] == "express"
+    assert line["service"] == "intake"
+    assert str(line["ts"]).endswith("Z")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +65,9 @@ def test_driver_errors_are_told_without_their_text() -> None:
         int("Ada Lovelace")
     except ValueError as error:
         told = describe_error(error)
-    assert told["type"] == "builtins.ValueError" and "Lovelace" not in json.dumps(told) and told["at"]
+    assert told["type"] == "builtins.ValueError"
+    assert "Lovelace" not in json.dumps(told)
+    assert told["at"]
 
 
 def test_own_exception_lines_carry_type_and_place_not_the_value(stream: io.BytesIO) -> None:
@@ -70,7 +76,8 @@ def test_own_exception_lines_carry_type_and_place_not_the_value(stream: io.Bytes
     except ValueError:
         structlog.get_logger("services.intake").exception("answer_unreadable")
     (line,) = lines_in(stream)
-    assert line["level"] == "error" and line["error"]["type"] == "builtins.ValueError"  # type: ignore[index]
+    assert line["level"] == "error"
+    assert line["error"]["type"] == "builtins.ValueError"
     assert b"Lovelace" not in stream.getvalue()
 
 
