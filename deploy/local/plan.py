@@ -9,14 +9,12 @@ from pathlib import Path
 from deploy.local.credentials import Credentials
 from deploy.local.home import Home
 from deploy.local.ports import BASE, LOOPBACK
-from deploy.local.processes import ProcessPlan
+from deploy.local.processes import ProcessPlan, priorities
 
 PROFILES = ("default", "demo", "replay", "test")
 # Pace of escalation per profile; without one the roster's own times count.
 STEP_S = {"demo": "5", "test": "2"}
 _SAMPLE = Path(__file__).parent / "sample"
-# Crisis answers for people in danger: whatever else runs on the machine yields to it.
-GENTLE = 5
 EVERY = "*"
 
 
@@ -132,7 +130,7 @@ def service_plans(layout: Layout) -> list[ProcessPlan]:
             },
             # Without people a replica is rightly not ready, and still to be had: the roster comes over its API.
             ready_path="/health/ready" if options.sample else "/health/live",
-            nice=0,
+            nice=priorities()[0],
         )
         plans.append(replica)
     return plans
@@ -142,7 +140,7 @@ def server_plan(options: StackOptions, name: str, command: list[str], ports: tup
     """A broker or a store; the first of its ports is the one that clients use."""
     url = f"{LOOPBACK}:{ports[0]}"
     return ProcessPlan(
-        name, tuple(command), base_env(inherit=False), options.home.logs / f"{name}.log", url=url, ports=ports, nice=GENTLE
+        name, tuple(command), base_env(inherit=False), options.home.logs / f"{name}.log", url=url, ports=ports, nice=priorities()[1]
     )
 
 
@@ -159,7 +157,7 @@ def _plan(
     fixed: Mapping[str, str],
     *,
     ready_path: str = "/health/ready",
-    nice: int = GENTLE,
+    nice: int | None = None,
 ) -> ProcessPlan:
     options, url = layout.options, layout.url(name)
     common = {
@@ -178,7 +176,7 @@ def _plan(
         url=url,
         ready_url=url + ready_path,
         ports=(layout.ports[name],),
-        nice=nice,
+        nice=priorities()[1] if nice is None else nice,
     )
 
 

@@ -1,5 +1,6 @@
 """A process of the stack: started with a log of its own, awaited, frozen, stopped; always by its id, never by a name."""
 
+import functools
 import os
 import shutil
 import signal
@@ -23,6 +24,8 @@ _LOOK_EVERY_S = 0.02
 _STANDSTILL_EVERY_S = 0.001
 # A recorded start time and the system's idea of it may differ by a correction of the clock; ids are not reused that fast.
 _SAME_START_S = 60.0
+# Three times the weight of a process at the other niceness.
+_YIELD = 5
 _TAIL_LINES = 12
 _PROBE = aiohttp.ClientTimeout(total=2.0)
 _CLOCK = SystemClock()
@@ -65,6 +68,11 @@ class ProcessRecord:
     log: str
 
 
+# Process id, the command line it shows, and the child when it is one of ours.
+Spawned = tuple[int, tuple[str, ...], "subprocess.Popen[bytes] | None"]
+Spawn = Callable[[ProcessPlan], Spawned]
+
+
 class Process:
     """One running (or ended) process of the stack."""
 
@@ -74,31 +82,20 @@ class Process:
         self._system = system
 
     @classmethod
-    def start(cls, plan: ProcessPlan) -> "Process":
-        """Start it in a process group of its own; raises MachineLacks when a port is taken, ProcessDied when the command cannot be run."""
+    def start(cls, plan: ProcessPlan, spawn: Spawn | None = None) -> "Process":
+        """Start it in a process group of its own; raises MachineLacks when a port is taken, ProcessDied when it cannot be run."""
         in_the_way = taken(plan.ports)
         if in_the_way:
-            raise MachineLacks(f"port {in_the_way[0]}, which {plan.name} needs, is taken", "end what listens there, or choose another port base")
+            how = "end what listens there, or choose another port base"
+            raise MachineLacks(f"port {in_the_way[0]}, which {plan.name} needs, is taken", how)
         plan.log.parent.mkdir(parents=True, exist_ok=True)
-        gentle = shutil.which("nice") if plan.nice else None
-        # `nice` replaces itself by the command, so the id stays.
-        prefix = [gentle, "-n", str(plan.nice)] if gentle else []
-        with plan.log.open("ab") as log:
-            try:
-                child = subprocess.Popen(
-                    [*prefix, *plan.command],
-                    cwd=plan.cwd,
-                    env=dict(plan.env),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    process_group=0,
-                )
-            except OSError as error:
-                raise ProcessDied(f"{plan.name}: {plan.command[0]}: {error.strerror}") from None
-        system = psutil.Process(child.pid)
-        described = (plan.command, plan.url, plan.ready_url, plan.ports, str(plan.log))
-        return cls(ProcessRecord(plan.name, child.pid, system.create_time(), *described), child, system)
+        try:
+            pid, command, child = (spawn or run_command)(plan)
+        except OSError as error:
+            raise ProcessDied(f"{plan.name}: {plan.command[0]}: {error.strerror}") from None
+        system = psutil.Process(pid)
+        described = (command, plan.url, plan.ready_url, plan.ports, str(plan.log))
+        return cls(ProcessRecord(plan.name, pid, system.create_time(), *described), child, system)
 
     @classmethod
     def found(cls, record: ProcessRecord) -> "Process":
@@ -229,6 +226,39 @@ class Process:
             os.killpg(self.pid, number)
         except ProcessLookupError:
             return
+
+
+@functools.cache
+def priorities() -> tuple[int, int]:
+    """Niceness for crisis and for everything else: crisis answers for people in danger, whatever else runs yields to it.
+
+    Where this user may raise a priority crisis gets a higher one; elsewhere the others get a lower one.
+    """
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, mine - 1)
+        os.setpriority(os.PRIO_PROCESS, 0, mine)
+    except PermissionError:
+        return 0, _YIELD
+    return -_YIELD, 0
+
+
+def run_command(plan: ProcessPlan) -> Spawned:
+    """Run a plan's command as a child of this process; raises OSError."""
+    gentle = shutil.which("nice") if plan.nice else None
+    # `nice` replaces itself by the command, so the id stays.
+    prefix = [gentle, "-n", str(plan.nice)] if gentle else []
+    with plan.log.open("ab") as log:
+        child = subprocess.Popen(
+            [*prefix, *plan.command],
+            cwd=plan.cwd,
+            env=dict(plan.env),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+        )
+    return child.pid, plan.command, child
 
 
 async def eventually(happened: Callable[[], Awaitable[bool]], within_s: float) -> bool:

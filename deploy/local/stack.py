@@ -15,7 +15,7 @@ from deploy.local.mongo.replica_set import mongo_uri, mongod_command, store_read
 from deploy.local.plan import Layout, StackOptions, phone_plan, server_plan, service_plans
 from deploy.local.ports import LOOPBACK, contract_ports, free_ports
 from deploy.local.prepare import Parts
-from deploy.local.processes import Process, ProcessPlan
+from deploy.local.processes import Process, ProcessPlan, Spawn, run_command
 from deploy.local.record import StackRecord, read_record, write_record
 
 READY_WITHIN_S = 60.0
@@ -42,8 +42,9 @@ class _Entry:
 class Stack:
     """A running stack; everything in it is called by its name in the contract (`intake`, `crisis-0`, `kafka-1`, …)."""
 
-    def __init__(self, options: StackOptions, parts: Parts) -> None:
+    def __init__(self, options: StackOptions, parts: Parts, spawn: Spawn = run_command) -> None:
         self.options = options
+        self._spawn = spawn
         self._parts = parts
         self._entries: dict[str, _Entry] = {}
         self._layout: Layout | None = None
@@ -191,7 +192,7 @@ class Stack:
         return [asyncio.ensure_future(self.wait_ready(name)) for name in started]
 
     def _run(self, plan: ProcessPlan) -> None:
-        self._entries[plan.name] = _Entry(plan, Process.start(plan))
+        self._entries[plan.name] = _Entry(plan, Process.start(plan, self._spawn))
         write_record(self.options.home, self.record())
 
 

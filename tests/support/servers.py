@@ -17,6 +17,7 @@ from deploy.local.plan import StackOptions
 from deploy.local.ports import LOOPBACK, free_ports
 from deploy.local.prepare import Parts, prepare
 from deploy.local.stack import Stack
+from tests.support.fork_server import ForkServer
 from tests.support.runs import Run
 
 _KAFKA_IMAGE = "apache/kafka:4.3.1"
@@ -27,12 +28,13 @@ _SERVICES = frozenset({"intake", "phone", "crisis-0", "crisis-1"})
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Addresses of the run's broker and store, how they were found, and the run they belong to."""
+    """Addresses of the run's broker and store, how they were found, the run they belong to, and who starts its processes."""
 
     kafka: str
     mongo: str
     origin: str
     run: Run
+    forks: ForkServer
 
 
 @functools.cache
@@ -47,31 +49,32 @@ async def found_servers(run: Run) -> AsyncIterator[Servers]:
 
     Raises MachineLacks when none of the ways is open.
     """
-    kafka, mongo = os.environ.get("VIGIL_KAFKA_BOOTSTRAP"), os.environ.get("VIGIL_MONGO_URI")
-    if kafka and mongo:
-        yield Servers(kafka, mongo, "environment", run)
-    elif await asyncio.to_thread(docker_answers):
-        with contextlib.ExitStack() as containers:
-            yield await _in_containers(run, containers)
-    else:
-        async with _as_processes(run) as servers:
-            yield servers
+    with contextlib.closing(ForkServer()) as forks:
+        kafka, mongo = os.environ.get("VIGIL_KAFKA_BOOTSTRAP"), os.environ.get("VIGIL_MONGO_URI")
+        if kafka and mongo:
+            yield Servers(kafka, mongo, "environment", run, forks)
+        elif await asyncio.to_thread(docker_answers):
+            with contextlib.ExitStack() as containers:
+                yield Servers(*await _in_containers(containers), "docker", run, forks)
+        else:
+            async with _as_processes(run) as addresses:
+                yield Servers(*addresses, "local processes", run, forks)
 
 
 @contextlib.asynccontextmanager
-async def _as_processes(run: Run) -> AsyncIterator[Servers]:
+async def _as_processes(run: Run) -> AsyncIterator[tuple[str, str]]:
     options = StackOptions(run.home("servers"), port_base=None, inherit=False, without=_SERVICES)
     stack = Stack(options, await asyncio.to_thread(parts))
     await stack.start()
     try:
-        yield Servers(stack.layout.kafka, stack.layout.mongo, "local processes", run)
+        yield stack.layout.kafka, stack.layout.mongo
     finally:
         killed = await stack.shut_down()
         shutil.rmtree(options.home.data, ignore_errors=True)
     assert not killed, f"{killed} did not stop when asked to"
 
 
-async def _in_containers(run: Run, containers: contextlib.ExitStack) -> Servers:
+async def _in_containers(containers: contextlib.ExitStack) -> tuple[str, str]:
     kafka_port, mongo_port = free_ports(2)
     await asyncio.to_thread(lambda: [containers.enter_context(one) for one in _containers(kafka_port, mongo_port)])
     kafka = f"{LOOPBACK}:{kafka_port}"
@@ -79,7 +82,7 @@ async def _in_containers(run: Run, containers: contextlib.ExitStack) -> Servers:
         bus_ready(kafka, _no_process_to_check, _IMAGE_READY_WITHIN_S),
         store_ready(mongo_port, _no_process_to_check, _IMAGE_READY_WITHIN_S),
     )
-    return Servers(kafka, mongo_uri(mongo_port), "docker", run)
+    return kafka, mongo_uri(mongo_port)
 
 
 def _containers(kafka_port: int, mongo_port: int) -> Iterator[DockerContainer]:
