@@ -25,7 +25,7 @@ hypothesis.settings.load_profile("ci" if IN_CI else "dev")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_NOT_RUN] = set()
+    config.stash[_NOT_RUN] = set[str]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,7 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for reason in sorted(config.stash[_NOT_RUN]):
+    reasons: set[str] = config.stash[_NOT_RUN]
+    for reason in sorted(reasons):
         terminalreporter.write_sep("!", "A TIER DID NOT RUN", red=True, bold=True)
         terminalreporter.write_line(reason, red=True)
 
@@ -64,4 +65,3 @@ async def stack(servers: Servers, request: pytest.FixtureRequest) -> AsyncIterat
 def _tier(item: pytest.Item) -> str:
     relative = item.path.relative_to(_TESTS) if item.path.is_relative_to(_TESTS) else item.path
     return relative.parts[0]
-

@@ -17,7 +17,9 @@ _STANDARD_OUTPUT = "-"
 
 JsonTo = Annotated[
     str | None,
-    typer.Option("--json", metavar="[FILE]", help="Write the result as JSON to FILE, or to standard output and then nothing else."),
+    typer.Option(
+        "--json", metavar="[FILE]", help="The result as JSON in FILE; without FILE on standard output, and nothing else."
+    ),
 ]
 
 
@@ -52,7 +54,7 @@ class Output:
 
 
 def json_file_is_optional(arguments: Sequence[str]) -> list[str]:
-    """The arguments with `--json` alone (at the end, or before another option) spelled `--json -`, which the parser can read."""
+    """The arguments with `--json` alone (at the end, or before another option) spelled `--json -`, as the parser needs it."""
     spelled = []
     for place, argument in enumerate(arguments):
         spelled.append(argument)

@@ -13,8 +13,5 @@ def setup(json_to: JsonTo = None) -> None:
     wanted = {"kafka": not os.environ.get("VIGIL_KAFKA_BOOTSTRAP"), "mongo": not os.environ.get("VIGIL_MONGO_URI")}
     parts = prepare(**wanted)
     output.say(f"The local stack's parts are there ({cache_dir()}).")
-    output.result({"cache": str(cache_dir()), "jars": str(parts.kafka.jars) if parts.kafka else None, "mongod": _text(parts.mongod)})
-
-
-def _text(path: object) -> str | None:
-    return None if path is None else str(path)
+    jars = str(parts.kafka.jars) if parts.kafka else None
+    output.result({"cache": str(cache_dir()), "jars": jars, "mongod": str(parts.mongod) if parts.mongod else None})

@@ -41,9 +41,7 @@ def up(
         _refuse_other(output, before, profile, crisis_replicas)
         output.say("The stack runs already.")
     else:
-        options = options_of_caller(
-            home, profile=profile, crisis_replicas=crisis_replicas, port_base=port_base, sample=sample
-        )
+        options = options_of_caller(home, profile=profile, crisis_replicas=crisis_replicas, port_base=port_base, sample=sample)
         parts = prepare(kafka=options.kafka_bootstrap is None, mongo=options.mongo_uri is None)
 
         async def start() -> None:
@@ -61,5 +59,6 @@ def up(
 
 def _refuse_other(output: Output, before: StackRecord, profile: str, replicas: int) -> None:
     if (before.profile, len(before.crisis_urls)) != (profile, replicas):
-        output.say(f"A stack with profile {before.profile} and {len(before.crisis_urls)} crisis replicas runs; `vigil down` first.")
+        runs = f"profile {before.profile} and {len(before.crisis_urls)} crisis replicas"
+        output.say(f"A stack with {runs} runs here; `vigil down` first.")
         raise typer.Exit(USAGE)

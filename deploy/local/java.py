@@ -15,7 +15,7 @@ from deploy.local.lacks import MachineLacks
 OLDEST_JAVA = 17
 _PACKAGES = {"java": "openjdk-17-jre-headless", "mvn": "maven"}
 HOW_TO_GET = {
-    "java": f"install a Java runtime, version {OLDEST_JAVA} or later (Debian: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk)",
+    "java": f"install Java {OLDEST_JAVA} or later (Debian: apt-get install {_PACKAGES['java']}; macOS: brew install openjdk)",
     "mvn": "install Apache Maven 3.8 or later (Debian: apt-get install maven; macOS: brew install maven)",
 }
 

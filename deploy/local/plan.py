@@ -138,10 +138,8 @@ def service_plans(layout: Layout) -> list[ProcessPlan]:
 
 def server_plan(options: StackOptions, name: str, command: list[str], ports: tuple[int, ...]) -> ProcessPlan:
     """A broker or a store; the first of its ports is the one that clients use."""
-    url = f"{LOOPBACK}:{ports[0]}"
-    return ProcessPlan(
-        name, tuple(command), base_env(inherit=False), options.home.logs / f"{name}.log", url=url, ports=ports, nice=priorities()[1]
-    )
+    log, url, (_, nice) = options.home.logs / f"{name}.log", f"{LOOPBACK}:{ports[0]}", priorities()
+    return ProcessPlan(name, tuple(command), base_env(inherit=False), log, url=url, ports=ports, nice=nice)
 
 
 def base_env(*, inherit: bool) -> dict[str, str]:

@@ -83,7 +83,7 @@ class Process:
 
     @classmethod
     def start(cls, plan: ProcessPlan, spawn: Spawn | None = None) -> "Process":
-        """Start it in a process group of its own; raises MachineLacks when a port is taken, ProcessDied when it cannot be run."""
+        """Start it in its own process group; raises MachineLacks when a port is taken, ProcessDied when it cannot be run."""
         in_the_way = taken(plan.ports)
         if in_the_way:
             how = "end what listens there, or choose another port base"
@@ -126,7 +126,7 @@ class Process:
         if self._system is None:
             return False
         try:
-            return self._system.is_running() and self._system.status() != psutil.STATUS_ZOMBIE
+            return bool(self._system.is_running() and self._system.status() != psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return False
 
@@ -160,7 +160,8 @@ class Process:
                     return False
 
             if not await eventually(ready, within_s):
-                raise NotReady(f"{self.name} is not ready after {within_s:g} s, {url} answers {answer}; its log:\n{self.tail()}")
+                late = f"{self.name} is not ready after {within_s:g} s, {url} answers {answer}"
+                raise NotReady(f"{late}; the end of its log:\n{self.tail()}")
 
     async def is_ready(self) -> bool:
         """Whether it runs and says, now, that it is ready."""
@@ -187,7 +188,10 @@ class Process:
         self._signal(signal.SIGCONT)
 
     async def stop(self, within_s: float = STOP_WITHIN_S) -> bool:
-        """SIGTERM, SIGKILL when that is not heard in time; returns, after the exit and once its ports are free, whether it was."""
+        """SIGTERM, then SIGKILL when that is not heard in time.
+
+        Returns, after the exit and once its ports are free, whether SIGTERM was heard.
+        """
         self._signal(signal.SIGTERM)
         self.thaw()
         if await eventually(self._ended, within_s):
@@ -215,7 +219,7 @@ class Process:
 
     def _stands_still(self) -> bool:
         try:
-            return psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+            return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
         except psutil.NoSuchProcess:
             return False
 

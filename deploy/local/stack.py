@@ -197,7 +197,7 @@ class Stack:
 
 
 async def stop_all(processes: Iterable[Process]) -> list[str]:
-    """Stop Vigil's services, then the phone, then the servers beneath them; returns the names of those that had to be killed."""
+    """Stop Vigil's services, then the phone, then the servers; returns the names of those that had to be killed."""
     waves: tuple[list[Process], list[Process], list[Process]] = ([], [], [])
     for process in processes:
         waves[2 if process.name.startswith(("kafka", "mongod")) else 1 if process.name == PHONE else 0].append(process)

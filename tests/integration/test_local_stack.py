@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -26,8 +27,12 @@ async def _servers_in(home: Path, kafka: str | None = None) -> Stack:
     return await Stack(options, await asyncio.to_thread(parts)).start()
 
 
+def _client(uri: str) -> AsyncMongoClient[dict[str, Any]]:
+    return AsyncMongoClient(uri)
+
+
 async def _writes(uri: str) -> int:
-    async with AsyncMongoClient(uri) as client:
+    async with _client(uri) as client:
         await majority_write(client)
         document = await client["vigil_probe"]["probes"].find_one({"_id": "ready"})
     assert document is not None
@@ -58,7 +63,7 @@ async def test_the_store_takes_majority_writes(servers: Servers) -> None:
 
 
 async def test_databases_of_a_deployment_are_removed_and_no_others(servers: Servers) -> None:
-    async with AsyncMongoClient(servers.mongo) as client:
+    async with _client(servers.mongo) as client:
         await client["tlocal_crisis"]["cases"].insert_one({"_id": 1})
         await client["tlocalother"]["cases"].insert_one({"_id": 1})
         assert await drop_databases(servers.mongo, "tlocal") == ["tlocal_crisis"]

@@ -25,7 +25,7 @@ def error_lines(process: str, log: str) -> list[ErrorLine]:
 
 
 def unexplained(lines: Iterable[ErrorLine], allowed: Iterable[str]) -> list[ErrorLine]:
-    """The lines of loggers that are neither allowed themselves nor below an allowed one (`aiokafka` allows `aiokafka.consumer`)."""
+    """The lines of loggers that are not allowed, nor below an allowed one (`aiokafka` allows `aiokafka.consumer`)."""
     names = tuple(allowed)
     return [line for line in lines if not any(line.logger == name or line.logger.startswith(f"{name}.") for name in names)]
 

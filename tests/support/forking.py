@@ -13,9 +13,10 @@ import threading
 import traceback
 from typing import Any
 
-import deploy.local.phone.server
+# Imported for those that are forked.
+import deploy.local.phone.server  # noqa: F401
 import services.crisis.app
-import services.intake.app  # noqa: F401 - all three are imported for those that are forked
+import services.intake.app  # noqa: F401
 
 
 def main() -> None:

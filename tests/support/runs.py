@@ -56,4 +56,4 @@ def _owner_lives(path: Path) -> bool:
         started_s: float = psutil.Process(owner["pid"]).create_time()
     except (OSError, ValueError, KeyError, psutil.Error):
         return False
-    return abs(started_s - owner["created_at_s"]) < _SAME_START_S
+    return bool(abs(started_s - owner["created_at_s"]) < _SAME_START_S)

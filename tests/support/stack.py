@@ -61,7 +61,7 @@ class StackUnderTest(Stack):
         errors = self.errors()
         await self._forget()
         assert not left, f"still running: {left}"
-        assert not killed, f"did not stop when asked to, and had to be killed: {sorted(killed)}; logs in {self.options.home.logs}"
+        assert not killed, f"did not stop when asked to, and had to be killed: {sorted(killed)}; see {self.options.home.logs}"
         assert not errors, "unexplained errors:\n" + "\n".join(f"{line.process}: {line.text[:600]}" for line in errors[:20])
 
     async def _forget(self) -> None:

@@ -1,1 +1,1 @@
-"""One Kafka broker (KRaft, broker and controller in one) as a plain process: jars, formatted directory, command line, topics."""
+"""One Kafka broker (KRaft, broker and controller in one) as a plain process: jars, data directory, command, topics."""

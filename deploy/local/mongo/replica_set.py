@@ -16,7 +16,12 @@ READY_WITHIN_S = 60.0
 _PROBE_MS = 2_000
 _ALREADY_INITIALIZED = 23
 # Found again quickly after a kill or a freeze: the defaults wait ten seconds for each.
-_SETTINGS = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 250, "heartbeatTimeoutSecs": 1, "catchUpTimeoutMillis": 200}
+_SETTINGS = {
+    "electionTimeoutMillis": 1000,
+    "heartbeatIntervalMillis": 250,
+    "heartbeatTimeoutSecs": 1,
+    "catchUpTimeoutMillis": 200,
+}
 _PARAMETERS = ("diagnosticDataCollectionEnabled=false", "oplogNetworkTimeoutBufferSeconds=1")
 
 
