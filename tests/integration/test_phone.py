@@ -94,7 +94,10 @@ async def test_a_message_is_answered_as_twilio_does_and_stands_on_the_phone(
 async def test_another_account_is_refused(
     simulator: PhoneProcess, phone: Phone, auth_token: str | None, sid: str, status: int, code: int
 ) -> None:
-    async with provider_session(auth_token) as session, session.post(simulator.account("Messages", sid), data=message(CLINICIAN)) as answer:
+    async with (
+        provider_session(auth_token) as session,
+        session.post(simulator.account("Messages", sid), data=message(CLINICIAN)) as answer,
+    ):
         told = await answer.json()
         assert (answer.status, told["code"], told["status"]) == (status, code, status)
     assert await phone.pages() == []
@@ -231,7 +234,9 @@ async def test_a_hang_gives_no_answer_and_ends_with_a_dropped_connection(simulat
 
 
 @pytest.mark.asyncio
-async def test_reset_after_accept_puts_the_page_on_the_phone_and_resets_the_connection(simulator: PhoneProcess, phone: Phone) -> None:
+async def test_reset_after_accept_puts_the_page_on_the_phone_and_resets_the_connection(
+    simulator: PhoneProcess, phone: Phone
+) -> None:
     await phone.break_down("reset_after_accept")
     endpoint = urlsplit(simulator.account("Messages"))
     body = urlencode(message(CLINICIAN))
@@ -251,7 +256,9 @@ async def test_reset_after_accept_puts_the_page_on_the_phone_and_resets_the_conn
 
 
 @pytest.mark.asyncio
-async def test_a_slow_answer_leaves_the_page_on_the_phone_at_once(simulator: PhoneProcess, phone: Phone, sender: ClientSession) -> None:
+async def test_a_slow_answer_leaves_the_page_on_the_phone_at_once(
+    simulator: PhoneProcess, phone: Phone, sender: ClientSession
+) -> None:
     await phone.break_down("ok", ms=60_000)
     request = asyncio.create_task(sender.post(simulator.account("Messages"), data=message(CLINICIAN)))
     await phone.device(CLINICIAN).expect_page(within_s=5)
@@ -261,7 +268,9 @@ async def test_a_slow_answer_leaves_the_page_on_the_phone_at_once(simulator: Pho
 
 
 @pytest.mark.asyncio
-async def test_a_fault_can_be_meant_for_some_requests_only(simulator: PhoneProcess, phone: Phone, sender: ClientSession) -> None:
+async def test_a_fault_can_be_meant_for_some_requests_only(
+    simulator: PhoneProcess, phone: Phone, sender: ClientSession
+) -> None:
     async def status(resource: str, **fields: str) -> int:
         async with sender.post(simulator.account(resource), data=message(CLINICIAN, Twiml="<Response/>", **fields)) as answer:
             return answer.status

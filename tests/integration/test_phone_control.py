@@ -60,7 +60,9 @@ async def test_delete_forgets_everything(simulator: PhoneProcess, phone: Phone, 
 
 
 @pytest.mark.asyncio
-async def test_a_watcher_is_woken_by_the_page_it_waits_for(simulator: PhoneProcess, phone: Phone, sender: ClientSession) -> None:
+async def test_a_watcher_is_woken_by_the_page_it_waits_for(
+    simulator: PhoneProcess, phone: Phone, sender: ClientSession
+) -> None:
     watch = asyncio.create_task(phone.call("GET", f"/_phone/{OTHER}/pages?wait_ms=30000"))
     await page(simulator, sender, CLINICIAN)
     await page(simulator, sender, OTHER)
@@ -106,7 +108,9 @@ async def test_an_expectation_consumes_its_page_and_names_what_it_saw_when_it_is
 
 
 @pytest.mark.asyncio
-async def test_a_page_that_nobody_expected_fails_the_story(simulator: PhoneProcess, phone: Phone, sender: ClientSession) -> None:
+async def test_a_page_that_nobody_expected_fails_the_story(
+    simulator: PhoneProcess, phone: Phone, sender: ClientSession
+) -> None:
     await page(simulator, sender, CLINICIAN)
     phone.device(CLINICIAN)
     await phone.assert_no_foreign_pages()
@@ -128,7 +132,9 @@ async def test_the_process_stops_at_once_though_a_request_hangs(tmp_path: Path) 
         async with Phone(process.url) as phone, provider_session() as sender:
             await phone.break_down("hang", times=1)
             # The fault is for one request: when one of two is answered, the other one hangs.
-            requests = [asyncio.create_task(sender.post(process.account("Messages"), data=message(to))) for to in (CLINICIAN, OTHER)]
+            requests = [
+                asyncio.create_task(sender.post(process.account("Messages"), data=message(to))) for to in (CLINICIAN, OTHER)
+            ]
             answered, hanging = await asyncio.wait(requests, timeout=10, return_when=asyncio.FIRST_COMPLETED)
             assert [request.result().status for request in answered] == [201]
             process.process.terminate()
@@ -153,7 +159,9 @@ class Crisis:
         if code == "N0CASE":
             return web.json_response({"code": "no_case"}, status=404)
         level = "imminent" if code == "1MM1NT" else "high"
-        return web.json_response({"case_id": f"case-{code}", "version": 3, "level": level, "state": "owned", "flags": [{"flag_id": "f1"}]})
+        return web.json_response(
+            {"case_id": f"case-{code}", "version": 3, "level": level, "state": "owned", "flags": [{"flag_id": "f1"}]}
+        )
 
     async def resolve(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -202,7 +210,8 @@ async def test_the_answering_clinician_acknowledges_each_code_once_and_resolves_
     }
     assert sorted(received.form["Body"] for received in receiver.at("/sms")) == ["1MM1NT", "K7Q0M2", "N0CASE"]
     last = dict(crisis.calls)
-    assert last["case-K7Q0M2"]["level"] == "high" and "second_clinician_id" not in last["case-K7Q0M2"]
+    assert last["case-K7Q0M2"]["level"] == "high"
+    assert "second_clinician_id" not in last["case-K7Q0M2"]
     assert last["case-1MM1NT"]["second_clinician_id"] == "replay-second"
     # One of them met the conflict: it named the open flag at the version it was told.
     assert [(body["version"], body["flags"]) for _, body in crisis.calls].count((4, ["f1", "f2"])) == 1

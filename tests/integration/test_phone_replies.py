@@ -64,7 +64,11 @@ async def test_a_reply_is_signed_comes_from_the_phone_and_its_answer_appears_the
     await device.use_urls(receiver.url + "/sms")
     await sender.post(simulator.account("Messages"), data={**message(CLINICIAN), "From": "+15005550099"})
     told = await device.reply("1")
-    assert (told["status"], told["delivered_to"], told["answers"]) == (200, receiver.url + "/sms", ["Acknowledged K7Q0M2 & thanks"])
+    assert (told["status"], told["delivered_to"], told["answers"]) == (
+        200,
+        receiver.url + "/sms",
+        ["Acknowledged K7Q0M2 & thanks"],
+    )
     assert await device.expect_answer(containing="K7Q0M2", channel="sms") == "Acknowledged K7Q0M2 & thanks"
     form = receiver.at("/sms")[0].form
     # To is our number: the one that paged this phone.
@@ -77,7 +81,9 @@ async def test_a_reply_is_signed_comes_from_the_phone_and_its_answer_appears_the
 
 
 @pytest.mark.asyncio
-async def test_a_reply_goes_to_the_fallback_when_the_first_receiver_is_dead(phone: Phone, receiver: Receiver, fallback: Receiver) -> None:
+async def test_a_reply_goes_to_the_fallback_when_the_first_receiver_is_dead(
+    phone: Phone, receiver: Receiver, fallback: Receiver
+) -> None:
     fallback.answers["/b"] = [(200, ANSWER.format("taken here"), "text/xml")]
     await receiver.stop()
     await phone.device(CLINICIAN).use_urls(receiver.url + "/a", fallback.url + "/b")
@@ -102,7 +108,9 @@ async def test_a_reply_goes_to_the_fallback_when_the_first_receiver_says_no(
 
 
 @pytest.mark.asyncio
-async def test_a_reply_goes_to_the_fallback_when_the_first_receiver_is_frozen(phone: Phone, receiver: Receiver, fallback: Receiver) -> None:
+async def test_a_reply_goes_to_the_fallback_when_the_first_receiver_is_frozen(
+    phone: Phone, receiver: Receiver, fallback: Receiver
+) -> None:
     receiver.frozen.add("/a")
     await phone.device(CLINICIAN).use_urls(receiver.url + "/a", fallback.url + "/b")
     assert (await phone.device(CLINICIAN).reply("1"))["delivered_to"] == fallback.url + "/b"
@@ -119,7 +127,9 @@ async def test_a_reply_that_nobody_takes_says_so(phone: Phone, receiver: Receive
 
 
 @pytest.mark.asyncio
-async def test_a_2xx_that_is_no_twiml_is_delivered_once_and_marked(phone: Phone, receiver: Receiver, fallback: Receiver) -> None:
+async def test_a_2xx_that_is_no_twiml_is_delivered_once_and_marked(
+    phone: Phone, receiver: Receiver, fallback: Receiver
+) -> None:
     receiver.answers["/a"] = [(200, "<html>", "text/html")]
     await phone.device(CLINICIAN).use_urls(receiver.url + "/a", fallback.url + "/b")
     told = await phone.device(CLINICIAN).reply("1")
@@ -189,7 +199,9 @@ async def test_keys_without_a_gather_go_to_the_numbers_url(
 ) -> None:
     device = phone.device(CLINICIAN)
     await device.use_urls(receiver.url + "/hook")
-    await sender.post(simulator.account("Calls"), data={"To": CLINICIAN, "From": OUR_NUMBER, "Twiml": "<Response><Say>Hi</Say></Response>"})
+    await sender.post(
+        simulator.account("Calls"), data={"To": CLINICIAN, "From": OUR_NUMBER, "Twiml": "<Response><Say>Hi</Say></Response>"}
+    )
     await device.expect_page(within_s=5)
     await device.press("12#")
     assert receiver.at("/hook")[0].form["Digits"] == "12#"
@@ -208,7 +220,9 @@ async def test_a_call_by_url_fetches_its_twiml_signed(
 
 
 @pytest.mark.asyncio
-async def test_a_call_whose_twiml_is_broken_is_heard_as_an_error(simulator: PhoneProcess, phone: Phone, sender: ClientSession) -> None:
+async def test_a_call_whose_twiml_is_broken_is_heard_as_an_error(
+    simulator: PhoneProcess, phone: Phone, sender: ClientSession
+) -> None:
     await sender.post(simulator.account("Calls"), data={"To": CLINICIAN, "From": OUR_NUMBER, "Twiml": "<Response><Say>"})
     page = await phone.device(CLINICIAN).expect_page(within_s=5, containing="application error")
     assert page.code is None

@@ -69,7 +69,9 @@ class Phone:
     async def __aenter__(self) -> "Phone":
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -103,7 +105,9 @@ class Phone:
     async def break_down(self, mode: str, ms: float | None = None, **scope: Any) -> None:
         """Make the provider fail (see `deploy.local.phone.faults.Fault`); `scope`: sender, path, to, times."""
         body = {"mode": mode, "ms": ms, **scope}
-        status, told = await self.call("PUT", "/_phone/faults", {name: value for name, value in body.items() if value is not None})
+        status, told = await self.call(
+            "PUT", "/_phone/faults", {name: value for name, value in body.items() if value is not None}
+        )
         assert status == 200, f"faults: {status} {told}"
 
     async def mend(self) -> None:
@@ -145,7 +149,9 @@ class Phone:
     async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """One control request: status and decoded JSON (None without a body)."""
         if self._session is None:
-            self._session = ClientSession(connector=TCPConnector(limit=0), timeout=ClientTimeout(total=_ASK_AGAIN_MS / 1000 + _GRACE_S))
+            self._session = ClientSession(
+                connector=TCPConnector(limit=0), timeout=ClientTimeout(total=_ASK_AGAIN_MS / 1000 + _GRACE_S)
+            )
         async with self._session.request(method, self.base_url + path, json=body) as answer:
             return answer.status, None if answer.status == 204 else await answer.json(content_type=None)
 
@@ -173,7 +179,9 @@ class Device:
 
     async def expect_answer(self, containing: str | None = None, within_s: float = 5.0, channel: str | None = None) -> str:
         """The text of the oldest answer not yet consumed that fits."""
-        item = await self._expect("answer", within_s, lambda item: _fits(item, containing, channel), f"containing {containing!r}")
+        item = await self._expect(
+            "answer", within_s, lambda item: _fits(item, containing, channel), f"containing {containing!r}"
+        )
         return str(item["body"])
 
     async def expect_no_page(self, for_s: float, containing: str | None = None, channel: str | None = None) -> None:
@@ -182,7 +190,10 @@ class Device:
         after = 0
         while True:
             items = await self.phone.items(self.number, after, max(0.0, deadline_s - self._clock.monotonic_s()))
-            if any(item["kind"] == "page" and item["seq"] not in self._consumed and _fits(item, containing, channel) for item in items):
+            if any(
+                item["kind"] == "page" and item["seq"] not in self._consumed and _fits(item, containing, channel)
+                for item in items
+            ):
                 await self.phone.fail(f"{self.number} was paged although no page was expected for {for_s:g} s")
             after = items[-1]["seq"] if items else after
             if self._clock.monotonic_s() >= deadline_s - 0.001:

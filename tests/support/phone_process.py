@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from aiohttp import ClientSession, ClientTimeout, encode_basic_auth, web
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator
 
 ACCOUNT_SID = "AC00000000000000000000000000000001"
 AUTH_TOKEN = "a-token-for-tests"
@@ -42,7 +42,9 @@ def phone_process(folder: Path, *arguments: str) -> Iterator[PhoneProcess]:
     token_file.write_text(AUTH_TOKEN + "\n", encoding="utf-8")
     command = [sys.executable, "-m", "deploy.local.phone", "--port", "0", "--account-sid", ACCOUNT_SID]
     command += ["--auth-token-file", str(token_file), *arguments]
-    process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    process = subprocess.Popen(
+        command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    )
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -104,7 +106,9 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.stop()
 
     async def stop(self) -> None:
@@ -127,7 +131,9 @@ class Receiver:
             try:
                 await asyncio.wait_for(self._arrived.wait_for(lambda: found() is not None), within_s)
             except TimeoutError:
-                raise AssertionError(f"nothing at {path} with {fields}; received {self.received}, forged {self.forged}") from None
+                raise AssertionError(
+                    f"nothing at {path} with {fields}; received {self.received}, forged {self.forged}"
+                ) from None
         result = found()
         assert result is not None
         return result

@@ -12,7 +12,9 @@ from deploy.local.phone.settings import PhoneSettings
 
 def read_arguments(arguments: list[str] | None = None) -> PhoneSettings:
     """The settings that the command line asks for; exits with 2 when they do not fit together."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.local.phone", description="A phone network that speaks Twilio's API.")
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.local.phone", description="A phone network that speaks Twilio's API."
+    )
     parser.add_argument("--host", default=PhoneSettings.host)
     parser.add_argument("--port", type=int, default=PhoneSettings.port, help="0 takes a free one")
     parser.add_argument("--account-sid", required=True)

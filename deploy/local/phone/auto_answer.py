@@ -140,7 +140,9 @@ class AutoAnswer:
         if status == 409 and told.get("state") != "closed":
             flags = list(dict.fromkeys([*flags, *told.get("open_flags", [])]))
             version = told.get("version", case["version"])
-            status, told = await self._call("POST", f"{base}/v1/cases/{case['case_id']}/resolve", self._resolution(case, version, flags))
+            status, told = await self._call(
+                "POST", f"{base}/v1/cases/{case['case_id']}/resolve", self._resolution(case, version, flags)
+            )
         if status == 409 and told.get("state") == "closed":
             return
         if status != 200:

@@ -94,7 +94,9 @@ class Conversation:
         return Outcome(delivery.status, delivery.delivered_to, said, delivery.attempts, error)
 
     def _show(self, number: str, our_number: str, channel: str, text: str) -> None:
-        self._phones.write({**self._phones.stamp(), "kind": "answer", "to": number, "from": our_number, "channel": channel, "body": text})
+        self._phones.write(
+            {**self._phones.stamp(), "kind": "answer", "to": number, "from": our_number, "channel": channel, "body": text}
+        )
 
 
 def _texts(delivery: Delivery) -> tuple[list[str], int | None]:

@@ -44,7 +44,7 @@ OK = Fault()
 def read_fault(body: object, max_ms: float) -> Fault:
     """The fault that a control request asks for; raises ValueError with a sentence that says what is wrong."""
     if not isinstance(body, dict):
-        raise ValueError("the body must be a JSON object with a mode")  # noqa: TRY004 — one error for all that is wrong
+        raise ValueError("the body must be a JSON object with a mode")
     given: dict[str, Any] = body
     mode = str(given.get("mode"))
     if mode not in MODES:

@@ -64,7 +64,9 @@ _AUTO = {
 }
 
 
-def _operation(summary: str, status: str = "200", *, answer: Any = None, body: Any = None, form: bool = False) -> dict[str, Any]:
+def _operation(
+    summary: str, status: str = "200", *, answer: Any = None, body: Any = None, form: bool = False
+) -> dict[str, Any]:
     response: dict[str, Any] = {"description": summary}
     if answer is not None:
         response["content"] = {"application/json": {"schema": answer}}

@@ -103,7 +103,9 @@ _SCREEN = Path(__file__).with_name("screen.html")
 
 
 async def _screen(_request: web.Request) -> web.Response:
-    return web.Response(body=_SCREEN.read_bytes(), content_type="text/html", charset="utf-8", headers={"Cache-Control": "no-store"})
+    return web.Response(
+        body=_SCREEN.read_bytes(), content_type="text/html", charset="utf-8", headers={"Cache-Control": "no-store"}
+    )
 
 
 async def _openapi(_request: web.Request) -> web.Response:

@@ -36,7 +36,9 @@ class _Dropped(TwilioError):
 class TwilioApi:
     """The two resources a pager creates."""
 
-    def __init__(self, settings: PhoneSettings, phones: Phones, faults: Faults, receipts: Receipts, calls: Calls, counts: Counts) -> None:
+    def __init__(
+        self, settings: PhoneSettings, phones: Phones, faults: Faults, receipts: Receipts, calls: Calls, counts: Counts
+    ) -> None:
         self._settings = settings
         self._phones = phones
         self._faults = faults

@@ -66,7 +66,7 @@ def test_every_mode_can_be_asked_for(mode: str) -> None:
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused(body: object) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"\w"):
         read_fault(body, 100)
 
 
@@ -99,7 +99,14 @@ def _phones(items_max: int) -> Phones:
 def _write(phones: Phones, count: int) -> None:
     for index in range(count):
         phones.write(
-            {**phones.stamp(), "kind": "page", "to": f"+1555010{index % 2}", "from": "+1500", "channel": "sms", "body": str(index)}
+            {
+                **phones.stamp(),
+                "kind": "page",
+                "to": f"+1555010{index % 2}",
+                "from": "+1500",
+                "channel": "sms",
+                "body": str(index),
+            }
         )
 
 
