@@ -8,7 +8,6 @@ from rich.table import Table
 
 from deploy.cli.output import VERDICT_FAILED, JsonTo, Output
 from deploy.local.audit import verdict
-from deploy.local.audit_sources import gather
 from deploy.local.home import default_home
 from deploy.local.record import running_stack
 from services.crisis.domain.budget import BUDGETS
@@ -28,6 +27,9 @@ def audit(json_to: JsonTo = None) -> None:
 
 
 async def _run() -> dict[str, Any]:
+    # Loading drivers and readers takes a noticeable time, which every other command would pay.
+    from deploy.local.audit_sources import gather
+
     home = default_home()
     evidence, upto_s = await gather(running_stack(home), home, SystemClock())
     return verdict(evidence, upto_s, {level: budget.t2 for level, budget in BUDGETS.items()})

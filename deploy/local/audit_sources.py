@@ -5,8 +5,7 @@ What raises flags is read first and what answers them last, so that a page hande
 
 import asyncio
 import struct
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ from pymongo.errors import PyMongoError
 from deploy.local.audit import CaseEvidence, Evidence, FlagEvidence
 from deploy.local.home import Home
 from deploy.local.record import StackNotRunning, StackRecord
+from services.crisis.accept import UNREADABLE_RULE, Unreadable, raw_of, read_flags
+from services.crisis.gateways.journal import Frame, read_segment, segments_in
 from shared.contracts.envelope import Undecodable, envelope_of
 from shared.contracts.risk import RiskFlagged
 from shared.contracts.topics import RISK
@@ -28,14 +29,9 @@ from shared.time.ids import derived_id
 
 # A record that nobody can read is paged at this level (`accept` of the crisis lane).
 _UNREADABLE_LEVEL = "high"
-_UNREADABLE_RULE = "crisis.unreadable_risk_event"
 _STORE_WITHIN_MS = 5_000
 _BUS_WITHIN_S = 30.0
 _POLL_MS = 1_000
-_TICKET_BYTES = 8
-# A journal's frame: length and CRC-32 of its body, and its kind (1 raw input, 4 facts).
-_FRAME = struct.Struct(">IIB")
-_RAW, _FACTS = 1, 4
 
 
 async def gather(record: StackRecord, home: Home, clock: Clock) -> tuple[Evidence, float]:
@@ -83,10 +79,10 @@ def take_record(evidence: Evidence, entry: "ConsumerRecord[bytes, bytes]") -> No
     try:
         if envelope_of(entry.headers).type != RiskFlagged.TYPE:
             raise Undecodable("unknown_type")
-        flags = [_flag_in(evidence, told) for told in _told_flags(entry.value or b"")]
-    except (Undecodable, ValueError, KeyError, TypeError):
+        flags = _flags_in(evidence, entry.value or b"")
+    except (Undecodable, Unreadable):
         flag_id = derived_id("unreadable", f"{entry.topic}/{entry.partition}/{entry.offset}")
-        found = evidence.flag(flag_id, _UNREADABLE_LEVEL, entry.timestamp / 1000.0, f"unreadable-{flag_id[:8]}")
+        found = evidence.flag(flag_id, _UNREADABLE_LEVEL, entry.timestamp / 1000.0, f"unreadable-{flag_id}")
         found.two_lanes = False
         flags = [found]
     for flag in flags:
@@ -103,7 +99,8 @@ async def _read_answers(evidence: Evidence, answers: Any) -> None:
 def take_answer(evidence: Evidence, document: Mapping[str, Any]) -> None:
     """Note the flags of one answer sheet: what waits to be sent, what it was stored with, what it raised on later days."""
     for pending in document.get("express", ()):
-        _flag_in(evidence, pending["event"]).answered = True
+        for flag in _flags_in(evidence, orjson.dumps(pending["event"])):
+            flag.answered = True
     first = document["flag"]
     patient_id, accepted_s = str(document["patient_id"]), float(document["accepted_s"])
     evidence.flag(str(first["flag_id"]), str(first["level"]), accepted_s, patient_id).answered = True
@@ -135,57 +132,38 @@ def take_case(evidence: Evidence, document: Mapping[str, Any]) -> None:
 
 
 def _read_journals(evidence: Evidence, directory: Path) -> None:
-    for path in sorted(directory.glob("*.journal"), key=lambda one: int(one.stem)):
-        for kind, body in frames(path.read_bytes()):
-            take_frame(evidence, kind, body)
+    for path in segments_in(directory):
+        for frame in read_segment(path)[0]:
+            take_frame(evidence, frame)
 
 
-def take_frame(evidence: Evidence, kind: int, body: bytes) -> None:
+def take_frame(evidence: Evidence, frame: Frame) -> None:
     """Note one frame of a journal: raw input that the express lane brought, or facts."""
     try:
-        if kind == _RAW:
+        if frame.kind == "raw":
+            raw = raw_of(frame.body).raw
             # What came over the bus has no age; on the express lane every flag tells its own.
-            for told in _told_flags(body[_TICKET_BYTES:]):
-                if "age_ms" in told:
-                    _flag_in(evidence, told).by_express = True
-        elif kind == _FACTS:
-            told = orjson.loads(body)
+            if b'"age_ms"' in raw:
+                for flag in _flags_in(evidence, raw):
+                    flag.by_express = True
+        elif frame.kind == "facts":
+            told = orjson.loads(frame.body)
             for record in told["items"]:
                 _take_item(evidence, str(told["patient_id"]), record)
-    except (ValueError, KeyError, TypeError):
+    except (Unreadable, ValueError, KeyError, TypeError, struct.error):
         # Raw input that is no flag was refused to its sender (express) or is on the topic and counted there.
         return
-
-
-def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The intact frames of one segment, up to the first torn one."""
-    at = 0
-    while at + _FRAME.size <= len(data):
-        length, crc, kind = _FRAME.unpack_from(data, at)
-        body = data[at + _FRAME.size : at + _FRAME.size + length]
-        if len(body) != length or zlib.crc32(body) != crc:
-            return
-        yield kind, body
-        at += _FRAME.size + length
 
 
 def _take_item(evidence: Evidence, patient_id: str, record: Mapping[str, Any]) -> None:
     if record["kind"] == "flag":
         flag = evidence.flag(str(record["flag_id"]), str(record["level"]), float(record["at"]), patient_id)
         flag.in_case = True
-        flag.two_lanes = flag.two_lanes and record.get("rule") != _UNREADABLE_RULE
+        flag.two_lanes = flag.two_lanes and record.get("rule") != UNREADABLE_RULE
     else:
         evidence.take_fact(record)
 
 
-def _told_flags(raw: bytes) -> list[Mapping[str, Any]]:
-    told = orjson.loads(raw)
-    if not isinstance(told, dict):
-        raise ValueError("not a JSON object")
-    listed: Iterable[Any] = told.get("flags", [told])
-    return [dict(one) for one in listed]
-
-
-def _flag_in(evidence: Evidence, told: Mapping[str, Any]) -> FlagEvidence:
-    event = RiskFlagged.model_validate(told)
-    return evidence.flag(event.flag_id, event.level, epoch_s(event.accepted_at), event.patient_id)
+def _flags_in(evidence: Evidence, raw: bytes) -> list[FlagEvidence]:
+    events = [event for event, _ in read_flags(raw, 0.0)]
+    return [evidence.flag(one.flag_id, one.level, epoch_s(one.accepted_at), one.patient_id) for one in events]

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from deploy.local.home import ROOT
 from deploy.local.lacks import MachineLacks
-from deploy.local.plan import GENTLE
 from deploy.local.ports import LOOPBACK, free_ports
-from deploy.local.processes import Process, ProcessPlan
+from deploy.local.processes import Process, ProcessPlan, priorities
 from deploy.local.stack import Stack
 
 READY_WITHIN_S = 20.0
@@ -68,7 +67,7 @@ def _plans(stack: Stack, ports: dict[str, int]) -> list[ProcessPlan]:
             ready_url=_url(ports[process]) + "/",
             ports=(ports[process],),
             # The same as Vigil's: intake yields, the pager does not.
-            nice=GENTLE if process == "bare-ingest" else 0,
+            nice=priorities()[process == "bare-ingest"],
         )
         for process, (module, *options) in words.items()
     ]

@@ -2,14 +2,14 @@
 
 import json
 import struct
-import zlib
 from datetime import datetime
 from typing import Any
 
 from aiokafka import ConsumerRecord
 
 from deploy.local.audit import Evidence
-from deploy.local.audit_sources import frames, take_answer, take_case, take_frame, take_record
+from deploy.local.audit_sources import take_answer, take_case, take_frame, take_record
+from services.crisis.gateways.journal import Frame
 from shared.time.ids import derived_id
 
 FLAG_ID = derived_id("flag")
@@ -23,8 +23,6 @@ EVENT = {
     "accepted_at": "2026-01-01T00:00:00Z",
 }
 ACCEPTED_S = 1_767_225_600.0
-TICKET = b"12345678"
-RAW, DONE, FACTS = 1, 3, 4
 
 
 def record(value: bytes, event_type: str = "vigil.risk.flagged.v1") -> "ConsumerRecord[bytes, bytes]":
@@ -32,8 +30,8 @@ def record(value: bytes, event_type: str = "vigil.risk.flagged.v1") -> "Consumer
     return ConsumerRecord("vigil.risk.v1", 2, 17, 1_767_225_601_000, 0, b"p1", value, None, len(value), 0, headers)
 
 
-def frame(kind: int, body: bytes) -> bytes:
-    return struct.pack(">IIB", len(body), zlib.crc32(body), kind) + body
+def heard(raw: bytes) -> Frame:
+    return Frame("raw", struct.pack(">8sd?", b"12345678", ACCEPTED_S, True) + raw)
 
 
 def fact(kind: str, **other: Any) -> dict[str, Any]:
@@ -100,9 +98,9 @@ def test_a_case_document_tells_flags_facts_and_its_due() -> None:
 
 def test_only_input_with_an_age_came_by_express() -> None:
     found = Evidence()
-    take_frame(found, RAW, TICKET + json.dumps(EVENT).encode())
+    take_frame(found, heard(json.dumps(EVENT).encode()))
     assert found.flags == {}
-    take_frame(found, RAW, TICKET + json.dumps({"flags": [EVENT | {"age_ms": 1.5}]}).encode())
+    take_frame(found, heard(json.dumps({"flags": [EVENT | {"age_ms": 1.5}]}).encode()))
     assert found.flags[FLAG_ID].by_express
 
 
@@ -110,23 +108,15 @@ def test_facts_of_a_journal_count_like_those_of_the_store() -> None:
     found = Evidence()
     flag = {"kind": "flag", "flag_id": FLAG_ID, "patient_id": "p1", "level": "high", "at": ACCEPTED_S}
     body = json.dumps({"patient_id": "p1", "items": [flag, fact("handed"), fact("handed", channel="voice")]}).encode()
-    take_frame(found, FACTS, body)
-    take_frame(found, FACTS, body)
+    take_frame(found, Frame("facts", body))
+    take_frame(found, Frame("facts", body))
     assert (len(found.facts), found.flags[FLAG_ID].in_case) == (2, True)
 
 
 def test_what_is_no_flag_in_a_journal_is_left_to_its_sender() -> None:
     found = Evidence()
-    for body in (b"", TICKET, TICKET + b"nonsense", TICKET + b"[]", TICKET + b'{"age_ms": 3}'):
-        take_frame(found, RAW, body)
-    take_frame(found, FACTS, b"{")
-    take_frame(found, DONE, TICKET)
+    for raw in (b"", b"nonsense", b"[]", b'{"age_ms": 3}', b'{"flags": 1, "age_ms": 2}'):
+        take_frame(found, heard(raw))
+    for frame in (Frame("raw", b"short"), Frame("facts", b"{"), Frame("facts", b"{}"), Frame("done", b"12345678")):
+        take_frame(found, frame)
     assert (found.flags, found.facts) == ({}, {})
-
-
-def test_frames_end_at_the_first_torn_one() -> None:
-    whole = frame(RAW, b"one") + frame(FACTS, b"two")
-    assert list(frames(whole)) == [(RAW, b"one"), (FACTS, b"two")]
-    assert list(frames(whole[:-1])) == [(RAW, b"one")]
-    assert list(frames(frame(RAW, b"one")[:-3] + b"xxx" + frame(FACTS, b"two"))) == []
-    assert list(frames(b"")) == []
