@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -25,7 +26,7 @@ def stream() -> Iterator[io.BytesIO]:
     root.setLevel(level)
 
 
-def lines_in(stream: io.BytesIO) -> list[dict[str, object]]:
+def lines_in(stream: io.BytesIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 

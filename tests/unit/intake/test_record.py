@@ -1,0 +1,168 @@
+"""A retry is the same flag; other answers, another patient, key, caller or day are new ones."""
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from services.intake.domain.record import Card, kept, opaque_patient_id, revived
+from services.intake.domain.sheet import Received, Sheet, accepted_document, look, rejected_document
+from services.intake.gateways.files import load_instruments
+from shared.contracts.assessment import AssessmentCompleted
+from shared.contracts.risk import RiskFlagged
+
+NOW_S = 1_700_000_000.0
+REGISTRY = load_instruments()
+BODY: dict[str, Any] = {"instrument": "phq9", "answers": {f"q{n}": 1 for n in range(1, 10)}}
+
+
+def received(body: Any = BODY, **changes: Any) -> Received:
+    return replace(Received("clinician-1", "patient-1", "key", orjson.dumps(body), body), **changes)
+
+
+def looked(body: Any = BODY, now_s: float = NOW_S, **changes: Any) -> Sheet:
+    return look(received(body, **changes), REGISTRY, "default", now_s, 50.0)
+
+
+def with_q9(value: Any, **others: Any) -> dict[str, Any]:
+    return {"instrument": "phq9", "answers": {**BODY["answers"], "q9": value, **others}}
+
+
+def test_a_retry_is_the_same_record_and_the_same_flag() -> None:
+    first, again = looked(), looked(now_s=NOW_S + 3600)
+    assert (first.record_id, first.flag_id, first.digest) == (again.record_id, again.flag_id, again.digest)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: looked(patient_id="patient-2"),
+        lambda: looked(key="other"),
+        lambda: looked(principal="clinician-2"),
+        lambda: looked(key=None),
+    ],
+)
+def test_another_patient_key_or_caller_is_another_record_and_flag(other: Any) -> None:
+    assert other().record_id != looked().record_id
+    assert other().flag_id != looked().flag_id
+
+
+def test_other_safety_answers_under_one_key_are_another_flag_of_the_same_record() -> None:
+    one, two = looked(with_q9(1)), looked(with_q9(2))
+    assert one.record_id == two.record_id
+    assert one.flag_id != two.flag_id
+    assert looked(with_q9(1, q1=3)).flag_id == one.flag_id, "other items are not what the flag is about"
+
+
+def test_the_same_sheet_on_another_day_is_another_flag() -> None:
+    assert looked(now_s=NOW_S + 86_400).flag_id != looked().flag_id
+
+
+def test_without_a_key_the_same_content_is_the_same_request_for_ten_minutes() -> None:
+    start_s = NOW_S - NOW_S % 600
+    first = looked(key=None, now_s=start_s)
+    assert looked(key=None, now_s=start_s + 599).record_id == first.record_id
+    assert looked(key=None, now_s=start_s + 600).record_id != first.record_id
+    assert looked(with_q9(2), key=None, now_s=start_s).record_id != first.record_id
+
+
+def test_spacing_and_order_of_the_body_do_not_matter() -> None:
+    turned = {"answers": dict(reversed(BODY["answers"].items())), "instrument": "phq9"}
+    assert looked(turned).digest == looked().digest
+
+
+def test_a_key_of_any_length_and_shape_is_taken() -> None:
+    ids = {looked(key=key).record_id for key in ("a", "a" * 128, "a" * 129, "a" * 10_000, "none:1", "ü\x1f")}
+    assert len(ids) == 6
+
+
+@pytest.mark.parametrize("told", ["Ada Lovelace", "a/b", "x" * 65, "ada@example.org", "p\n"])
+def test_a_patient_id_that_may_be_a_name_never_leaves_intake(told: str) -> None:
+    opaque = opaque_patient_id(told)
+    assert told not in opaque
+    assert len(opaque) == 36
+    sheet = looked(patient_id=told)
+    flag = sheet.flag(None)
+    assert flag is not None
+    assert not sheet.may_exist
+    assert told not in orjson.dumps(flag.event()).decode()
+
+
+def deep(levels: int) -> Any:
+    value: Any = 3
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, [], 7, "text", {}, {"instrument": ["phq9"]}, {"instrument": "phq9", "answers": deep(900)}, with_q9(deep(900))],
+)
+def test_no_body_breaks_the_look(body: Any) -> None:
+    raw = b"[]" if isinstance(body, dict) and "answers" in body else orjson.dumps(body)
+    sheet = look(Received("c", "p", None, raw, body), REGISTRY, "default", NOW_S, 0.0)
+    assert sheet.faults
+    deep_answers = isinstance(body, dict) and "answers" in body
+    assert (sheet.flag_id is not None) == deep_answers
+
+
+@pytest.mark.parametrize(
+    ("extra", "code"),
+    [
+        ({"answered_at": "yesterday"}, "not_a_time"),
+        ({"answered_at": "2026-01-31T08:00:00"}, "not_a_time"),
+        ({"answered_at": 5}, "not_a_time"),
+        ({"instrument_version": 1}, "not_a_short_text"),
+        ({"text_hash": "x" * 129}, "not_a_short_text"),
+        ({"instrument": "gad7"}, "unknown_instrument"),
+        ({"instrument": "PHQ-9"}, "unknown_instrument"),
+    ],
+)
+def test_what_else_makes_a_sheet_invalid(extra: dict[str, Any], code: str) -> None:
+    sheet = looked(BODY | extra)
+    assert [fault.code for fault in sheet.faults] == [code]
+    # Item 9 is 1 here: only an instrument that nobody knows leaves it unread.
+    assert (sheet.finding is None) == (extra.get("instrument") == "gad7")
+
+
+def test_the_flag_fits_its_contract_and_travels_with_its_age() -> None:
+    card = Card({"region": "CA", "language": "en", "track": "iop", "own_clinician_id": "c1", "minor": False}, "US")
+    flag = looked(with_q9(3)).flag(card)
+    assert flag is not None
+    event = RiskFlagged.model_validate(flag.event())
+    assert (event.level, event.rule, event.routing.region) == ("high", "phq9.q9", "CA")
+    assert event.model_dump(mode="json") == orjson.loads(orjson.dumps(flag.event())), "no field is missing or surplus"
+    assert flag.wire(52.5) == flag.event() | {"age_ms": 2500.0}
+    assert flag.wire(49.0)["age_ms"] == 0.0
+
+
+def test_a_pending_entry_gives_back_the_flag_with_its_true_age() -> None:
+    flag = looked(with_q9(3)).flag(None)
+    assert flag is not None
+    again = revived(kept(flag), now_s=NOW_S + 30.0, now_mono_s=5.0)
+    assert again.event() == flag.event()
+    assert again.wire(5.0)["age_ms"] == 30_000.0
+    assert revived(kept(flag), now_s=NOW_S - 30.0, now_mono_s=5.0).wire(5.0)["age_ms"] == 0.0, "this clock was set back"
+
+
+def test_an_accepted_document_holds_flag_event_and_state_in_one() -> None:
+    sheet = looked(with_q9(3))
+    flag = sheet.flag(None)
+    document = accepted_document(sheet, flag, prorate=False)
+    assert [entry["flag_id"] for entry in document["express"]] == [sheet.flag_id]
+    (entry,) = document["outbox"]
+    event = AssessmentCompleted.model_validate(entry["data"])
+    assert (event.assessment_id, event.flag_id, event.total) == (document["_id"], sheet.flag_id, document["total"])
+    assert "answers" not in entry["data"]
+    assert document["tasks"] == []
+    assert accepted_document(looked(with_q9(None)), None, prorate=False)["tasks"] == ["item9_unknown"]
+
+
+def test_a_rejected_document_is_one_per_record_and_content() -> None:
+    one, two = looked(with_q9(4)), looked(with_q9(5))
+    documents = [rejected_document(sheet, flag, "invalid") for sheet in (one, two) if (flag := sheet.flag(None))]
+    assert len({document["_id"] for document in documents}) == 2
+    assert {document["record_id"] for document in documents} == {one.record_id}
+    assert one.record_id not in {document["_id"] for document in documents}, "a good sheet under the key must still fit in"
