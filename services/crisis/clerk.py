@@ -59,6 +59,7 @@ class Clerk:
         self._later: dict[str, asyncio.TimerHandle] = {}
         self._writing: dict[str, asyncio.Task[bool]] = {}
         self._ready = False
+        self._read_once = asyncio.Event()
         self._scanned_to = 0.0
         self.hear: Callable[[str, Iterable[Flag | Fact]], object] = lambda patient_id, items: None
         self.say: Callable[[str, Sequence[Flag | Fact]], None] = lambda patient_id, items: None
@@ -102,6 +103,15 @@ class Clerk:
             running.add_done_callback(lambda done: self._writing.pop(patient_id, None))
         await asyncio.wait((running,))
         return not running.cancelled() and running.exception() is None and running.result()
+
+    async def record_once_read(self, patient_id: str) -> bool:
+        """Like `record`, but not before the store was read once: until then this replica lacks what others have settled."""
+        if not self._ready:
+            try:
+                await asyncio.wait_for(self._read_once.wait(), self._times.record_wait_old)
+            except TimeoutError:
+                return False
+        return await self.record(patient_id)
 
     async def decide_inside(self, patient_id: str, verdict: Callable[[Case, StoredCase | None], list[Fact]]) -> list[Fact]:
         """Let `verdict` decide inside a compare-and-set on the freshest case; returns the facts it added.
@@ -170,6 +180,7 @@ class Clerk:
                 self._adopt(stored)
             self._scanned_to = store_now
             self._ready = True
+            self._read_once.set()
             for patient_id in self._table.entries:
                 self._dirty[patient_id] = None
             return

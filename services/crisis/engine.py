@@ -39,6 +39,7 @@ class Recorder(Protocol):
     def note(self, patient_id: str) -> None: ...
     def note_later(self, patient_id: str) -> None: ...
     async def record(self, patient_id: str) -> bool: ...
+    async def record_once_read(self, patient_id: str) -> bool: ...
     async def look(self, patient_id: str) -> bool: ...
 
 
@@ -203,7 +204,7 @@ class Engine:
         while pages := [page for page in self._decide(patient_id).pages if self._care(page) == care]:
             self._intend(patient_id, pages)
             try:
-                if not await self._within(self._recorder.record(patient_id), wait_s):
+                if not await self._within(self._recorder.record_once_read(patient_id), wait_s):
                     self._telemetry.acted_on_memory()
                     await self._within(self._recorder.look(patient_id), self._times.look)
                 self._strike_if_still_due(patient_id, pages, fresh=False)
