@@ -1,0 +1,42 @@
+"""One stack with a broker and a store of its own for the fault tests; each test gets it whole and must leave it whole."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from tests.support.clinic import Clinic
+from tests.support.faults import Breakable
+from tests.support.servers import Servers
+from tests.support.stack import StackFactory, StackUnderTest
+
+# Only the first step rings while a test lasts: every further page is then a page that came twice.
+STEP_S = 60.0
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def fault_stack(servers: Servers) -> AsyncIterator[StackUnderTest]:
+    """Kafka, mongod, intake, two replicas and a phone."""
+    factory = StackFactory(servers, "faults")
+    env = {"*": {"VIGIL_CRISIS_STEP_S": str(STEP_S)}}
+    yield await factory(profile="test", replicas=2, own_kafka=True, own_mongo=True, env=env)
+    await factory.end()
+
+
+@pytest_asyncio.fixture
+async def broken(fault_stack: StackUnderTest) -> AsyncIterator[Breakable]:
+    """The stack, to be broken."""
+    breakable = Breakable(fault_stack)
+    yield breakable
+    await breakable.mended()
+    errors = breakable.unexplained_errors()
+    assert not errors, "unexplained errors:\n" + "\n".join(errors[:20])
+
+
+@pytest_asyncio.fixture
+async def clinic(broken: Breakable) -> AsyncIterator[Clinic]:
+    """A clinic whose phones are empty; at the end everything is mended and closed."""
+    async with Clinic(broken.running, step_s=STEP_S) as clinic:
+        yield clinic
+        await clinic.phone.mend()
+        await broken.mended()
+        await clinic.close_everything()

@@ -1,0 +1,190 @@
+"""Who holds a flag, and who may forget it on what evidence: a test for each stage of its life."""
+
+import asyncio
+
+from aiohttp import ClientError
+
+from deploy.local.stack import KAFKA, MONGOD
+from shared.contracts.topics import RISK_DEAD_LETTERS
+from shared.time.ids import fresh_id, page_code
+from tests.support.clinic import Answer, Clinic, Patient
+from tests.support.device import Page
+from tests.support.faults import REPLICAS, Breakable, all_records, flag_record, put_on_bus
+
+# From everything being ready to the page: intake's rescan, or the way back to the bus.
+FOUND_AGAIN_S = 6.0
+# From a replica being ready to the page of a flag that it knows from its journal.
+TAKEN_OVER_MS = 1_500.0
+# What their clients say about a dead store and a dead broker.
+SILENT_STORE, DEAD_BUS = "services.intake.timers", "aiokafka"
+
+
+async def _rings(clinic: Clinic, answer: Answer, within_s: float = FOUND_AGAIN_S) -> list[Page]:
+    return [await clinic.ana.is_paged(answer, channel, within_s) for channel in ("sms", "voice")]
+
+
+async def _rings_no_more(clinic: Clinic) -> None:
+    """Nobody is paged twice by what was sent again, read again or restored."""
+    await clinic.phone.quiet_for(1.5)
+    await clinic.expect_no_surprises()
+
+
+async def test_a_stored_answer_outlives_the_bus_both_replicas_and_intake(clinic: Clinic, broken: Breakable) -> None:
+    broken.allow_errors(DEAD_BUS)
+    patient, other = await clinic.enrol(), await clinic.enrol()
+    await broken.kill(KAFKA, *REPLICAS)
+
+    valid = await patient.answers_phq9(item9=3)
+    invalid = await other.answers_phq9(item9=9)
+
+    assert (valid.status, valid.flagged, valid.level) == (503, True, "high")
+    assert (invalid.status, invalid.flagged, invalid.level) == (422, True, "high")
+    assert valid.guidance
+    assert invalid.guidance
+    await broken.kill("intake")
+    await broken.back(KAFKA, *REPLICAS, "intake")
+    for answer in (valid, invalid):
+        await _rings(clinic, answer)
+    await _rings_no_more(clinic)
+    again = await patient.answers_phq9(item9=3, key=valid.key)
+    assert (again.status, again.flag_id) in ((200, valid.flag_id), (201, valid.flag_id))
+
+
+async def test_what_nobody_could_keep_is_said_so_and_the_clients_retry_pages(clinic: Clinic, broken: Breakable) -> None:
+    broken.allow_errors(SILENT_STORE, DEAD_BUS)
+    patient = await clinic.enrol()
+    await broken.kill(KAFKA, MONGOD, *REPLICAS)
+
+    refused = await patient.answers_phq9(item9=3)
+
+    assert (refused.status, refused.flagged, refused.level) == (503, False, "high")
+    assert refused.guidance
+    await broken.mended()
+    retried = await patient.answers_phq9(item9=3, key=refused.key)
+    assert (retried.status, retried.flagged, retried.flag_id) == (201, True, refused.flag_id)
+    await _rings(clinic, retried)
+    await _rings_no_more(clinic)
+
+
+async def test_intake_dies_between_the_flag_and_the_store(clinic: Clinic, broken: Breakable) -> None:
+    broken.allow_errors(SILENT_STORE)
+    patient, key = await clinic.enrol(), fresh_id()
+    # With a dead store the flag is out and the document never gets there.
+    await broken.kill(MONGOD)
+    asking = asyncio.create_task(patient.answers_phq9(item9=3, key=key))
+    pages = [await clinic.ana.phone.expect_page(FOUND_AGAIN_S, channel=channel) for channel in ("sms", "voice")]
+    await broken.kill("intake")
+    [told] = await asyncio.gather(asking, return_exceptions=True)
+    assert isinstance(told, ClientError) or (isinstance(told, Answer) and told.status == 503)
+    await broken.back(MONGOD, "intake")
+
+    retried = await patient.answers_phq9(item9=3, key=key)
+
+    assert (retried.status, retried.code) == (201, pages[0].code)
+    await clinic.both_see(patient, code=pages[0].code)
+    await _rings_no_more(clinic)
+
+
+async def test_both_replicas_die_after_the_text_was_handed_over_and_before_the_call(clinic: Clinic, broken: Breakable) -> None:
+    patient = await clinic.enrol()
+    await clinic.phone.break_down("hang", path="Calls")
+    answer = await patient.answers_phq9(item9=3)
+    await clinic.ana.is_paged(answer, "sms")
+    await clinic.on_both(lambda replica: clinic.ana.has_been_reached(answer, replica))
+    await broken.kill(*REPLICAS)
+    await clinic.phone.mend()
+
+    ready_at_ms = await broken.back(*REPLICAS)
+
+    call = await clinic.ana.is_paged(answer, "voice", FOUND_AGAIN_S)
+    assert call.at_ms - ready_at_ms <= TAKEN_OVER_MS
+    await _rings_no_more(clinic)
+
+
+async def test_both_replicas_die_after_a_second_flag_joined(clinic: Clinic, broken: Breakable) -> None:
+    patient = await clinic.enrol()
+    first = await patient.answers_phq9(item9=3)
+    await _rings(clinic, first)
+    await clinic.acknowledge(patient)
+    await clinic.both_see(patient, owner="ana", state="owned")
+    await clinic.phone.break_down("500")
+    second = await patient.answers_phq9(item9=3)
+    await broken.kill(*REPLICAS)
+    await clinic.phone.mend()
+
+    ready_at_ms = await broken.back(*REPLICAS)
+
+    for page in await _rings(clinic, second):
+        assert page.at_ms - ready_at_ms <= TAKEN_OVER_MS
+    await clinic.both_see(patient, owner="ana", code=first.code)
+    await _rings_no_more(clinic)
+
+
+async def test_both_journals_are_lost_and_the_bus_still_has_the_flag(clinic: Clinic, broken: Breakable) -> None:
+    closed, patient = await clinic.enrol(), await clinic.enrol()
+    earlier = await closed.answers_phq9(item9=3)
+    await _rings(clinic, earlier)
+    await clinic.resolve(closed)
+    await clinic.both_see(closed, state="closed")
+    answer = await _only_on_the_bus(clinic, broken, patient)
+    for replica in REPLICAS:
+        broken.lose_journal(replica)
+
+    await broken.back(*REPLICAS)
+
+    await _rings(clinic, answer)
+    # The bus is read a day back; what a human has closed is known from the store, and pages nobody.
+    await _rings_no_more(clinic)
+
+
+async def test_a_bookmark_out_of_range_means_reading_a_day_back(clinic: Clinic, broken: Breakable) -> None:
+    patient = await clinic.enrol()
+    answer = await _only_on_the_bus(clinic, broken, patient)
+    for replica in REPLICAS:
+        broken.misplace_bookmark(replica, offset=10**9)
+
+    await broken.back(*REPLICAS)
+
+    await _rings(clinic, answer)
+
+    async def said() -> bool:
+        return all("bookmark_out_of_range" in broken.running.log(replica) for replica in REPLICAS)
+
+    await clinic.eventually(said, FOUND_AGAIN_S, "both replicas say that their bookmark was out of range")
+    await _rings_no_more(clinic)
+
+
+async def _only_on_the_bus(clinic: Clinic, broken: Breakable, patient: Patient) -> Answer:
+    """An answer whose flag no replica has heard, and that nobody will send again: replicas and intake are dead."""
+    await broken.kill(*REPLICAS)
+    answer = await patient.answers_phq9(item9=3)
+    assert (answer.status, answer.flagged) == (201, True)
+    await broken.kill("intake")
+    return answer
+
+
+async def test_a_poisoned_record_among_ten_good_ones_holds_up_none_of_them_and_is_paged_itself(
+    clinic: Clinic, broken: Breakable
+) -> None:
+    flags = {fresh_id(): fresh_id() for _ in range(10)}
+    records = [flag_record(patient_id, flag_id) for patient_id, flag_id in flags.items()]
+    poison = (b'{"flag_id": 12, \xff', records[0][1])
+
+    await put_on_bus(broken.running, [*records[:5], poison, *records[5:]])
+
+    codes = {page_code(flag_id) for flag_id in flags.values()}
+
+    async def all_paged() -> bool:
+        return len(await clinic.ana.phone.pages()) >= 2 * (len(codes) + 1)
+
+    await clinic.eventually(all_paged, FOUND_AGAIN_S, "ten good flags and the unreadable record are paged")
+    for replica in clinic.replicas:
+        told = await clinic.crisis("GET", "/v1/cases?status=open", replica=replica)
+        rules = sorted(flag["rule"] for case in told.body["items"] for flag in case["flags"])
+        assert rules == ["crisis.unreadable_risk_event", *["phq9.q9"] * 10]
+    await clinic.phone.quiet_for(1.5)
+    pages = await clinic.ana.phone.consume_all()
+    assert len(pages) == len({(page.code, page.channel) for page in pages}) == 22
+    assert codes < {page.code for page in pages}
+    buried = await all_records(broken.running, RISK_DEAD_LETTERS)
+    assert {(value, headers["vigil_error"]) for value, headers in buried} == {(poison[0], b"not_json")}
