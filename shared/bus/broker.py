@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.exceptions import FastStreamException
 from faststream.kafka import KafkaBroker
 
-from shared.bus.security import broker_security
+from shared.bus.security import broker_security, kafka_connection
 from shared.contracts.envelope import Envelope, headers_of
 from shared.storage.outbox import NotPublished
 from shared.time.clock import Clock
@@ -122,7 +123,7 @@ class RoutineBus:
             broker = make_broker(
                 self._bootstrap, client_id=self._client_id, security_file=self._security_file, settings=self._settings
             )
-            if not await self._started(broker):
+            if not await self._answers() or not await self._started(broker):
                 await self._clock.sleep(self._settings.reconnect_s)
                 continue
             self._lost.clear()
@@ -132,6 +133,20 @@ class RoutineBus:
             self._broker = None
             _log.warning("routine_bus_rebuilt")
             await self._stopped(broker)
+
+    async def _answers(self) -> bool:
+        # FastStream forgets to close a producer that could not start: it is not asked to while nobody is there.
+        client = AIOKafkaClient(
+            bootstrap_servers=self._bootstrap, client_id=self._client_id, **kafka_connection(self._security_file)
+        )
+        try:
+            async with asyncio.timeout(self._settings.connect_s):
+                await client.bootstrap()
+        except (KafkaError, OSError, TimeoutError):
+            return False
+        finally:
+            await client.close()
+        return True
 
     async def _started(self, broker: KafkaBroker) -> bool:
         try:
