@@ -1,6 +1,7 @@
 """Who holds a flag, and who may forget it on what evidence: a test for each stage of its life."""
 
 import asyncio
+from collections import Counter
 
 from aiohttp import ClientError
 
@@ -184,7 +185,8 @@ async def test_a_poisoned_record_among_ten_good_ones_holds_up_none_of_them_and_i
         assert rules == ["crisis.unreadable_risk_event", *["phq9.q9"] * 10]
     await clinic.phone.quiet_for(1.5)
     pages = await clinic.ana.phone.consume_all()
-    assert len(pages) == len({(page.code, page.channel) for page in pages}) == 22
+    assert len({(page.code, page.channel) for page in pages}) == 22
+    assert max(Counter((page.code, page.channel) for page in pages).values()) <= len(REPLICAS)
     assert codes < {page.code for page in pages}
     buried = await all_records(broken.running, RISK_DEAD_LETTERS)
     assert {(value, headers["vigil_error"]) for value, headers in buried} == {(poison[0], b"not_json")}
