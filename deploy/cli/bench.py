@@ -1,10 +1,6 @@
 """`vigil bench`: pages and answers beside the bare chain and the floor, in one interleaved run. Prints, never judges."""
 
-import os
-import shutil
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,10 +10,10 @@ from rich.table import Table
 from deploy.cli.output import VERDICT_FAILED, JsonTo, Output
 from deploy.local.bench.report import BARE, FLOOR, VIGIL, Samples, report_of
 from deploy.local.bench.run import QUICK, BenchPlan, BenchRun, BurstIncomplete
-from deploy.local.home import Home
 from deploy.local.percentiles import bars
-from deploy.local.prepare import Parts, prepare
-from deploy.local.stack import Stack, options_of_caller
+from deploy.local.prepare import Parts
+from deploy.local.private import end_private, private_options, private_parts
+from deploy.local.stack import Stack
 
 _BINS = 48
 _COLOURS = {VIGIL: "cyan", BARE: "yellow", FLOOR: "green"}
@@ -33,8 +29,7 @@ def bench(quick: _Quick = False, runs: _Runs = 1, samples: _Samples = None, rate
     output = Output(json_to)
     plan = QUICK if quick else BenchPlan()
     plan = replace(plan, samples=samples or plan.samples, rate_per_s=rate or plan.rate_per_s)
-    kafka, mongo = os.environ.get("VIGIL_KAFKA_BOOTSTRAP"), os.environ.get("VIGIL_MONGO_URI")
-    parts = prepare(kafka=kafka is None, mongo=mongo is None)
+    parts = private_parts()
     found = Samples()
     try:
         for number in range(runs):
@@ -49,16 +44,12 @@ def bench(quick: _Quick = False, runs: _Runs = 1, samples: _Samples = None, rate
 
 
 async def _run(output: Output, parts: Parts, plan: BenchPlan, found: Samples) -> None:
-    home = Home(Path(tempfile.mkdtemp(prefix="vigil-bench-")))
+    stack = Stack(private_options("bench", steady_kafka=True), parts)
     try:
-        stack = Stack(options_of_caller(home, port_base=None, steady_kafka=True, inherit=False), parts)
         await stack.start()
-        try:
-            await BenchRun(stack, plan, found, _Lines(output)).run()
-        finally:
-            await stack.shut_down()
+        await BenchRun(stack, plan, found, _Lines(output)).run()
     finally:
-        shutil.rmtree(home.path, ignore_errors=True)
+        await end_private(stack)
 
 
 class _Lines:

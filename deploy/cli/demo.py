@@ -2,10 +2,6 @@
 
 import asyncio
 import json
-import secrets
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 import psutil
@@ -17,10 +13,10 @@ from deploy.cli.case import span, timeline_table
 from deploy.cli.output import MACHINE_LACKS, VERDICT_FAILED, JsonTo, Output
 from deploy.local.apis import Refused, Unreachable
 from deploy.local.demo_story import Moment, Story, StoryFailed, Told, people_of
-from deploy.local.home import ROOT, Home
+from deploy.local.home import ROOT
 from deploy.local.plan import STEP_S
-from deploy.local.prepare import prepare
-from deploy.local.stack import Stack, options_of_caller
+from deploy.local.private import end_private, private_options, private_parts
+from deploy.local.stack import Stack
 from shared.time.clock import SystemClock
 
 PROFILE = "demo"
@@ -44,20 +40,8 @@ def demo(
     started_s = psutil.Process().create_time()
     title = Text("One answer becomes a page, and rings until a human has the patient", style="bold")
     output.say(Panel(title, title="Vigil", title_align="left", border_style="blue", expand=False))
-    home = Home(Path(tempfile.mkdtemp(prefix="vigil-demo-")))
-    try:
-        options = options_of_caller(
-            home,
-            profile=PROFILE,
-            port_base=None,
-            inherit=False,
-            twilio_base_url=None,
-            topic_prefix=f"demo-{secrets.token_hex(3)}",
-        )
-        parts = prepare(kafka=options.kafka_bootstrap is None, mongo=options.mongo_uri is None)
-        report = asyncio.run(_run(output, Stack(options, parts), started_s))
-    finally:
-        shutil.rmtree(home.path, ignore_errors=True)
+    parts = private_parts()
+    report = asyncio.run(_run(output, Stack(private_options("demo", profile=PROFILE), parts), started_s))
     output.result(report)
     if not report["ok"]:
         raise typer.Exit(VERDICT_FAILED)
@@ -89,7 +73,7 @@ async def _run(output: Output, stack: Stack, started_s: float) -> dict[str, Any]
             output.say("", timeline_table(story.told.timeline, story.told.t0_s or 0.0))
     finally:
         with output.console.status("stopping …"):
-            await stack.shut_down()
+            await end_private(stack)
     left = _left(stack)
     _conclude(output, story.told, failed, left, started_s)
     return _report(story.told, failed, left, started_s)

@@ -18,6 +18,7 @@ from shared.time.clock import SystemClock
 _ERRORS_SHOWN_MAX = 10
 _BAR_WIDTH = 40
 _LINE_EVERY = 500
+_RINGS_ON = "Profile {}: nobody acknowledges, the phones ring on. `vigil up --profile replay` has a clinician who does."
 
 _File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV with SEQN, DPQ010 … DPQ090, DPQ100.")]
 _Concurrency = Annotated[int, typer.Option(min=1, max=256, help="How many rows are on their way at once.")]
@@ -48,6 +49,8 @@ def replay(
 
 async def _run(contents: Contents, bounds: Bounds) -> dict[str, Any]:
     async with running(bounds.concurrency * 2) as stack:
+        if stack.record.profile != "replay":
+            Console(stderr=True).print(f"[yellow]{_RINGS_ON.format(stack.record.profile)}[/yellow]")
         with _Bars() as bars:
             run = Replay(stack.intake, stack.crisis, stack.phone, SystemClock(), bounds, bars)
             return await run.run(contents, until_closed=stack.record.profile == "replay")
