@@ -49,7 +49,7 @@ def up(
             if fresh:
                 remove_data(home)
             with output.console.status("starting …"):
-                await Stack(options, parts).start()
+                (await Stack(options, parts).start()).leave_running()
 
         asyncio.run(start())
     document = asyncio.run(describe(home))

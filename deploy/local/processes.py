@@ -61,15 +61,15 @@ class ProcessRecord:
     name: str
     pid: int
     created_at_s: float
-    command: tuple[str, ...]
+    command: tuple[str, ...] | None
     url: str | None
     ready_url: str | None
     ports: tuple[int, ...]
     log: str
 
 
-# Process id, the command line it shows, and the child when it is one of ours.
-Spawned = tuple[int, tuple[str, ...], "subprocess.Popen[bytes] | None"]
+# Process id, and the child when it is one of ours.
+Spawned = tuple[int, "subprocess.Popen[bytes] | None"]
 Spawn = Callable[[ProcessPlan], Spawned]
 
 
@@ -90,10 +90,12 @@ class Process:
             raise MachineLacks(f"port {in_the_way[0]}, which {plan.name} needs, is taken", how)
         plan.log.parent.mkdir(parents=True, exist_ok=True)
         try:
-            pid, command, child = (spawn or run_command)(plan)
+            pid, child = (spawn or run_command)(plan)
         except OSError as error:
             raise ProcessDied(f"{plan.name}: {plan.command[0]}: {error.strerror}") from None
         system = psutil.Process(pid)
+        # A forked process shows another command line than it was asked for: its start time alone has to identify it.
+        command = plan.command if child is not None else None
         described = (command, plan.url, plan.ready_url, plan.ports, str(plan.log))
         return cls(ProcessRecord(plan.name, pid, system.create_time(), *described), child, system)
 
@@ -103,7 +105,7 @@ class Process:
         try:
             system = psutil.Process(record.pid)
             same_start = abs(system.create_time() - record.created_at_s) < _SAME_START_S
-            if same_start and tuple(system.cmdline()) == record.command:
+            if same_start and record.command in (None, tuple(system.cmdline())):
                 return cls(record, None, system)
         except psutil.Error:
             pass
@@ -262,7 +264,7 @@ def run_command(plan: ProcessPlan) -> Spawned:
             stderr=subprocess.STDOUT,
             process_group=0,
         )
-    return child.pid, plan.command, child
+    return child.pid, child
 
 
 async def eventually(happened: Callable[[], Awaitable[bool]], within_s: float) -> bool:

@@ -65,4 +65,4 @@ def running_stack(home: Home) -> StackRecord:
 
 
 def _process_record(raw: dict[str, Any]) -> ProcessRecord:
-    return ProcessRecord(**{**raw, "command": tuple(raw["command"]), "ports": tuple(raw["ports"])})
+    return ProcessRecord(**{**raw, "command": tuple(raw["command"]) if raw["command"] else None, "ports": tuple(raw["ports"])})

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from deploy.local.credentials import Credentials, ensure_credentials
+from deploy.local.fork_server import ForkServer
 from deploy.local.home import Home
 from deploy.local.kafka.broker import broker_command
 from deploy.local.kafka.topics import bus_ready, create_topics
@@ -15,7 +16,7 @@ from deploy.local.mongo.replica_set import mongo_uri, mongod_command, store_read
 from deploy.local.plan import Layout, StackOptions, phone_plan, server_plan, service_plans
 from deploy.local.ports import LOOPBACK, contract_ports, free_ports
 from deploy.local.prepare import Parts
-from deploy.local.processes import Process, ProcessPlan, Spawn, run_command
+from deploy.local.processes import Process, ProcessPlan
 from deploy.local.record import StackRecord, read_record, write_record
 
 READY_WITHIN_S = 60.0
@@ -42,9 +43,10 @@ class _Entry:
 class Stack:
     """A running stack; everything in it is called by its name in the contract (`intake`, `crisis-0`, `kafka-1`, …)."""
 
-    def __init__(self, options: StackOptions, parts: Parts, spawn: Spawn = run_command) -> None:
+    def __init__(self, options: StackOptions, parts: Parts, forks: ForkServer | None = None) -> None:
         self.options = options
-        self._spawn = spawn
+        self._forks = forks or ForkServer()
+        self._forks_are_mine = forks is None
         self._parts = parts
         self._entries: dict[str, _Entry] = {}
         self._layout: Layout | None = None
@@ -68,14 +70,13 @@ class Stack:
         """
         try:
             self._layout = self._lay_out()
+            if set(self.options.replica_names) - self.options.without:
+                self._forks.begin()
             servers = self._start_servers()
-            if self.options.twilio_base_url is None and PHONE not in self.options.without:
-                self._run(phone_plan(self.layout))
             await asyncio.gather(*servers)
             await create_topics(self.layout.kafka, self.options.topic_prefix)
-            for plan in service_plans(self.layout):
-                if plan.name not in self.options.without:
-                    self._run(plan)
+            for plan in self._vigil_plans():
+                self._run(plan)
             await asyncio.gather(*(self.wait_ready(name) for name in self._entries))
         except BaseException:
             await self.shut_down()
@@ -86,7 +87,14 @@ class Stack:
         """Stop everything that runs and forget the record; returns the names of those that had to be killed."""
         killed = await stop_all([entry.process for entry in self._entries.values()])
         self.options.home.record.unlink(missing_ok=True)
+        if self._forks_are_mine:
+            self._forks.close()
         return killed
+
+    def leave_running(self) -> None:
+        """This program ends and the stack goes on, known by its record alone."""
+        if self._forks_are_mine:
+            self._forks.close()
 
     def names(self) -> tuple[str, ...]:
         """All processes, in the order of their start."""
@@ -165,6 +173,7 @@ class Stack:
         else:
             ports = contract_ports(options.port_base, options.crisis_replicas)
         options.home.data.mkdir(parents=True, exist_ok=True)
+        _put_logs_aside(options.home)
         return Layout(
             options,
             ports,
@@ -191,8 +200,13 @@ class Stack:
             started.append(MONGOD)
         return [asyncio.ensure_future(self.wait_ready(name)) for name in started]
 
+    def _vigil_plans(self) -> list[ProcessPlan]:
+        simulated = self.options.twilio_base_url is None
+        plans = [*([phone_plan(self.layout)] if simulated else []), *service_plans(self.layout)]
+        return [plan for plan in plans if plan.name not in self.options.without]
+
     def _run(self, plan: ProcessPlan) -> None:
-        self._entries[plan.name] = _Entry(plan, Process.start(plan, self._spawn))
+        self._entries[plan.name] = _Entry(plan, Process.start(plan, self._forks.spawn))
         write_record(self.options.home, self.record())
 
 
@@ -218,6 +232,14 @@ async def stop_recorded(home: Home) -> list[str] | None:
     await stop_all(processes)
     home.record.unlink(missing_ok=True)
     return [process.name for process in processes]
+
+
+def _put_logs_aside(home: Home) -> None:
+    # The former run's logs stay for whoever wants to know why it ended.
+    former = home.logs.with_name("logs.former")
+    if home.logs.exists():
+        shutil.rmtree(former, ignore_errors=True)
+        home.logs.rename(former)
 
 
 def remove_data(home: Home) -> None:

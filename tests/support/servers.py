@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from testcontainers.core.container import DockerContainer
 
 from deploy.cli.doctor import docker_answers
+from deploy.local.fork_server import ForkServer
 from deploy.local.kafka.topics import bus_ready
 from deploy.local.mongo.replica_set import REPLICA_SET, mongo_uri, store_ready
 from deploy.local.plan import StackOptions
 from deploy.local.ports import LOOPBACK, free_ports
 from deploy.local.prepare import Parts, prepare
 from deploy.local.stack import Stack
-from tests.support.fork_server import ForkServer
 from tests.support.runs import Run
 
 _KAFKA_IMAGE = "apache/kafka:4.3.1"

@@ -5,11 +5,11 @@ import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 
+from deploy.local.fork_server import ForkServer
 from deploy.local.kafka.topics import delete_topics
 from deploy.local.mongo.replica_set import drop_databases
 from deploy.local.plan import StackOptions
 from deploy.local.prepare import Parts
-from deploy.local.processes import Spawn, run_command
 from deploy.local.stack import KAFKA, MONGOD, Stack
 from tests.support.error_lines import ErrorLine, error_lines, unexplained
 from tests.support.servers import Servers, parts
@@ -20,8 +20,8 @@ _SERVERS = (KAFKA, MONGOD)
 class StackUnderTest(Stack):
     """A stack that, at its end, must have left no process and no error line that the test did not expect."""
 
-    def __init__(self, options: StackOptions, parts: Parts, spawn: Spawn = run_command) -> None:
-        super().__init__(options, parts, spawn)
+    def __init__(self, options: StackOptions, parts: Parts, forks: ForkServer | None = None) -> None:
+        super().__init__(options, parts, forks)
         self._allowed: set[str] = set()
         self._may_be_killed: set[str] = set()
 
@@ -113,7 +113,7 @@ class StackFactory:
             without=frozenset(without),
         )
         needed = await asyncio.to_thread(parts) if own_kafka or own_mongo else Parts(None, None)
-        stack = StackUnderTest(options, needed, self._servers.forks.spawn)
+        stack = StackUnderTest(options, needed, self._servers.forks)
         self._stacks.append(stack)
         await stack.start()
         return stack

@@ -1,9 +1,11 @@
-"""`python -m tests.support.forking`: import Vigil's services once, then fork one for every line on standard input.
+"""`python -m deploy.local.forking`: import Vigil's services once, then fork one for every line on standard input.
 
-A line is JSON: `arguments` (module and its words), `env`, `log`, `cwd`, `nice`; the answer is the process id.
+A line is JSON: `name`, `arguments` (module and its words), `env`, `log`, `cwd`, `nice`; the answer is the process id. Ends with
+standard input; what it has forked lives on.
 """
 
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -13,14 +15,18 @@ import threading
 import traceback
 from typing import Any
 
-# Imported for those that are forked.
-import deploy.local.phone.server  # noqa: F401
-import services.crisis.app
-import services.intake.app  # noqa: F401
+from setproctitle import setproctitle
+
+_IMPORTED = ("services.crisis.app", "services.intake.app", "deploy.local.phone.server")
 
 
 def main() -> None:
     """Fork until standard input ends."""
+    for module in _IMPORTED:
+        try:
+            importlib.import_module(module)
+        except Exception:  # noqa: BLE001 - whoever is forked to run it will fail in its own log
+            continue
     if threading.active_count() != 1:
         raise RuntimeError("an import started a thread; forking would lose it")
     # Ended children leave no zombie behind: nobody here waits for them.
@@ -44,6 +50,8 @@ def _become(order: dict[str, Any]) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _redirect(order["log"])
         os.chdir(order["cwd"])
+        # Before the environment changes: the title is written where it lies.
+        setproctitle(f"vigil {order['name']}: python -m {' '.join(order['arguments'])}")
         os.environ.clear()
         os.environ.update(order["env"])
         os.nice(order["nice"])
