@@ -206,12 +206,12 @@ class Clinic:
         """The newest case, once every replica tells it with these fields."""
         return await self.on_both(lambda replica: self.sees(patient, replica, within_s, **fields))
 
-    async def both_are_quiet(self, patient: Patient) -> None:
-        """No replica means to ring about this patient within the next minute."""
+    async def both_are_quiet(self, patient: Patient, for_s: float = 60.0) -> None:
+        """No replica means to ring about this patient for so long."""
 
         async def quiet() -> bool:
             cases = await self.on_both(lambda replica: self.case_of(patient, replica))
-            return all(c["next_due"] is None or epoch_s(c["next_due"]) > self.clock.now_s() + 60.0 for c in cases)
+            return all(c["next_due"] is None or epoch_s(c["next_due"]) > self.clock.now_s() + for_s for c in cases)
 
         await self.eventually(quiet, HEARD_S, "both replicas have stopped ringing")
 
