@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
 
 from deploy.local.processes import eventually
-from shared.bus.express import HEARTBEAT_PATH, LaneFailed, Pump, PumpSettings, flags_confirmed
+from shared.bus.express import LaneFailed, Pump, PumpSettings, flags_confirmed
 from shared.time.clock import Clock, SystemClock
+from tests.integration.conformance.receiver import Receiver, takes_all
 
 WITHIN_S = 10.0
 
@@ -25,64 +25,6 @@ class Thing:
 
     def wire(self, now_s: float) -> dict[str, Any]:
         return {"flag_id": self.name, "age_ms": round((now_s - self.at_s) * 1000)}
-
-
-class Receiver:
-    """Takes flags; each test says how it behaves."""
-
-    def __init__(self) -> None:
-        self.posts: list[list[dict[str, Any]]] = []
-        self.beats: list[dict[str, Any]] = []
-        self.identity = {"programme_id": "default", "topic_prefix": "t", "kafka_cluster_id": "c"}
-        self.answer: Callable[[list[dict[str, Any]]], tuple[int, Any]] = _takes_all
-        self.hold: asyncio.Event | None = None
-        self.cut = 0
-        self.token = ""
-        self.url = ""
-        self._runner: web.AppRunner | None = None
-
-    async def start(self, port: int = 0) -> None:
-        app = web.Application()
-        app.add_routes([web.post("/v1/risk-flags", self._flags), web.post(HEARTBEAT_PATH, self._beat)])
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", port).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rsplit(":", 1)[1])
-
-    @property
-    def names(self) -> list[str]:
-        return [item["flag_id"] for post in self.posts for item in post]
-
-    async def _flags(self, request: web.Request) -> web.Response:
-        self.token = request.headers["Authorization"]
-        flags = (await request.json())["flags"]
-        if self.cut > 0:
-            self.cut -= 1
-            assert request.transport is not None
-            request.transport.close()
-            return web.Response()
-        self.posts.append(flags)
-        if self.hold is not None:
-            await self.hold.wait()
-        status, body = self.answer(flags)
-        return web.json_response(body, status=status)
-
-    async def _beat(self, request: web.Request) -> web.Response:
-        self.beats.append(await request.json())
-        return web.json_response(self.identity)
-
-
-def _takes_all(flags: list[dict[str, Any]]) -> tuple[int, Any]:
-    return 202, {"flags": [{"flag_id": flag["flag_id"], "journaled": True, "known": False} for flag in flags]}
 
 
 @pytest_asyncio.fixture
@@ -192,7 +134,7 @@ async def test_a_silent_receiver_fails_the_item_in_time(receiver: Receiver) -> N
 
 async def test_an_item_the_receiver_cannot_read_does_not_take_the_others_down(receiver: Receiver) -> None:
     def picky(flags: list[dict[str, Any]]) -> tuple[int, Any]:
-        return (422, {}) if any(flag["flag_id"] == "poison" for flag in flags) else _takes_all(flags)
+        return (422, {}) if any(flag["flag_id"] == "poison" for flag in flags) else takes_all(flags)
 
     receiver.answer = picky
     async with pump_to(receiver.url, resend_s=0.01) as pump:
@@ -215,7 +157,7 @@ async def test_with_resend_an_item_goes_again_until_it_is_confirmed(receiver: Re
 
     def overloaded(flags: list[dict[str, Any]]) -> tuple[int, Any]:
         left[0] -= 1
-        return (503, {}) if left[0] > 0 else _takes_all(flags)
+        return (503, {}) if left[0] > 0 else takes_all(flags)
 
     receiver.answer = overloaded
     async with pump_to(receiver.url, resend_s=0.01) as pump:
