@@ -55,6 +55,8 @@ class Breakable:
 
     async def back(self, *names: str) -> float:
         """Start what was killed, all at once; returns the moment (wall clock, ms) at which the first of them was ready."""
+        # The port of a process that killed itself may outlive it by some milliseconds.
+        await self.kill(*names)
         await asyncio.gather(*(self.running.restart(name, wait=False) for name in names))
         return min(await asyncio.gather(*(self._ready_at_ms(name) for name in names)))
 
