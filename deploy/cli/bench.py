@@ -87,6 +87,9 @@ def _show(output: Output, report: dict[str, Any], found: Samples) -> None:
     output.say(f"[dim]{report['note']}[/dim]")
     _histogram(output, found)
     _bursts(output, report)
+    for run in report["spread"]:
+        fifths = {chain: " ".join(_ms(value) for value in run["page_p50_by_fifth"][chain]) for chain in (VIGIL, BARE)}
+        output.say(f"[dim]page p50 by fifth of the run: vigil {fifths[VIGIL]}; bare {fifths[BARE]}[/dim]")
     if report["cpu_ms_per_flag"]:
         output.say(_cpu(report["cpu_ms_per_flag"]))
     for trouble in ("unpaged", "not_201"):

@@ -1,5 +1,6 @@
 """What a bench says of its samples."""
 
+import itertools
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -104,7 +105,14 @@ def _of_run(run: Mapping[str, Sequence[Shot]]) -> dict[str, Any]:
         "ratio_p50": ratio(page[VIGIL]["p50"], page[BARE]["p50"]),
         "ratio_p99": ratio(page[VIGIL]["p99"], page[BARE]["p99"]),
         "answer_ratio_p50": ratio(answer[VIGIL]["p50"], answer[BARE]["p50"]),
+        "page_p50_by_fifth": {chain: _by_fifth(shots) for chain, shots in run.items()},
     }
+
+
+def _by_fifth(shots: Sequence[Shot]) -> list[float | None]:
+    """The median page of each fifth of a run: whether it slows down while cases pile up."""
+    bounds = [len(shots) * part // 5 for part in range(6)]
+    return [percentiles(_pages(shots[begin:end]))["p50"] for begin, end in itertools.pairwise(bounds)]
 
 
 def _middle(ordered: Sequence[float]) -> float | None:

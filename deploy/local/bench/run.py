@@ -81,8 +81,9 @@ class BenchRun:
             await warm_up(session, live, plan.burst_size)
             await fire(session, self._round(plan.warm), plan.rate_per_s)
             await self._settle()
-            shots = await self._measure()
+            # First, while nothing is left over from a burst that would count as idling.
             await self._profile()
+            shots = await self._measure()
         self._samples.runs.append(shots)
         self._samples.rate_per_s = plan.rate_per_s
         self._samples.load_average = (round(load_before, 2), round(os.getloadavg()[0], 2))
@@ -129,6 +130,7 @@ class BenchRun:
         if not plan.cpu_samples:
             return
         pids = {name: self._stack.process(name).pid for name in self._stack.names()} | self._bare.pids
+        await self._settle()
         rested = [read_cpu(pids, self._clock)]
         await self._clock.sleep(plan.idle_s)
         rested.append(read_cpu(pids, self._clock))
