@@ -27,7 +27,7 @@ from services.intake.handlers.patients import PatientHandler
 from services.intake.queries import Queries
 from services.intake.repository import MongoAssessments, MongoPatients
 from services.intake.settings import DeploymentSettings, IntakeSettings
-from services.intake.timers import StoreWatch, every, express_timers, until_done
+from services.intake.timers import StoreWatch, express_timers, until_done
 from shared.bus.broker import RoutineBus
 from shared.bus.express import Pump, PumpSettings, flags_confirmed
 from shared.bus.producer import CrisisProducer, ProducerSettings
@@ -98,7 +98,6 @@ class _Intake:
             self.relay_of_assessments.run(),
             self.relay_of_patients.run(),
             self._warm_up(),
-            every(1.0, store.ping, self.clock, self.watch),
             *express_timers(self.keeper, self.clock, self.watch, rescan_s=self.settings.rescan_s, clear_s=self.rescan.clear_s),
         )
         return Composed(self._app(), self.drain)

@@ -52,13 +52,14 @@ class OutboxStore(Protocol):
 class RelaySettings:
     """Bounds of the relay; seconds and documents."""
 
-    scan_s: float = 1.0
+    scan_s: float = 2.0
     # Younger entries are still on their way right after their write.
     settled_s: float = 2.0
     batch_max: int = 200
     at_once: int = 16
     waiting_max: int = 5_000
-    clear_every_s: float = 0.1
+    # In batches: a clearing costs the store as much as the write did.
+    clear_every_s: float = 0.5
 
 
 DEFAULT = RelaySettings()

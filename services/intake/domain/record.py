@@ -71,10 +71,6 @@ class Flag:
             "reporter": self.reporter,
         }
 
-    def wire(self, now_s: float) -> dict[str, Any]:
-        """The flag as the express lane sends it: with its age at `now_s` (monotonic seconds)."""
-        return self.event() | {"age_ms": round(max(0.0, now_s - self.accepted_mono_s) * 1000.0, 3)}
-
 
 def kept(flag: Flag) -> dict[str, Any]:
     """The flag as a pending express entry of its document."""

@@ -3,13 +3,14 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import orjson
 
 from services.intake.domain.record import Card, Flag
 from services.intake.ports import Delivery
+from shared.bus.express import Item
 from shared.bus.wire import LaneFailed
 from shared.contracts.envelope import Envelope, headers_of
 from shared.contracts.risk import RiskFlagged
@@ -22,10 +23,21 @@ REMEMBERED_MAX = 100_000
 SOURCE = "vigil/intake"
 
 
+@dataclass(frozen=True, slots=True)
+class _OnTheWire:
+    """A flag's fields, written down once for all receivers; each gets them with the age of its own moment."""
+
+    event: dict[str, Any]
+    accepted_mono_s: float
+
+    def wire(self, now_s: float) -> dict[str, Any]:
+        return self.event | {"age_ms": round(max(0.0, now_s - self.accepted_mono_s) * 1000.0, 3)}
+
+
 class ExpressReceiver(Protocol):
     """A pump: tells one receiver."""
 
-    def submit(self, item: Flag) -> "asyncio.Future[Mapping[str, Any]]": ...
+    def submit(self, item: Item) -> "asyncio.Future[Mapping[str, Any]]": ...
 
 
 class BusSender(Protocol):
@@ -90,14 +102,15 @@ class CrisisLanes:
         if card is not None:
             flag = delivery.flag = replace(flag, routing=card.routing)
         handed_s = self._clock.monotonic_s()
+        item = _OnTheWire(flag.event(), flag.accepted_mono_s)
         waits: list[asyncio.Future[Any]] = []
         if express:
             for receiver in self._receivers:
-                told = receiver.submit(flag)
+                told = receiver.submit(item)
                 told.add_done_callback(lambda done: self._on_express(delivery, done, handed_s))
                 waits.append(told)
         if kafka:
-            sent = self._bus.send(self._topic, flag.patient_id.encode(), orjson.dumps(flag.event()), _headers(flag))
+            sent = self._bus.send(self._topic, flag.patient_id.encode(), orjson.dumps(item.event), _headers(flag))
             sent.add_done_callback(lambda done: self._on_kafka(delivery, done, handed_s))
             waits.append(sent)
         left = len(waits)

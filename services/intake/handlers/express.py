@@ -14,7 +14,8 @@ class RescanSettings:
     """Bounds of the rescan; seconds and documents."""
 
     rescan_s: float = 1.0
-    clear_s: float = 0.1
+    # In batches: a clearing costs the store as much as the write did.
+    clear_s: float = 0.5
     batch_max: int = 200
     counted_max: int = 10_000
 

@@ -1,12 +1,12 @@
 """Intake in one process without sockets: real rules, handlers and repositories over the store in memory; lanes that can fail."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from services.intake.domain.record import Flag
 from services.intake.domain.sheet import Received
 from services.intake.gateways.bound import CountedBound
 from services.intake.gateways.files import load_guidance, load_instruments
@@ -17,6 +17,7 @@ from services.intake.handlers.express import ExpressKeeper, RescanSettings
 from services.intake.handlers.patients import PatientHandler
 from services.intake.queries import Queries
 from services.intake.repository import MongoAssessments, MongoPatients
+from shared.bus.express import Item
 from shared.bus.wire import LaneFailed
 from shared.storage.errors import StoreUnavailable
 from shared.storage.memory import MemoryDocuments
@@ -43,10 +44,11 @@ class Lane:
         self.mode = mode
         self.flags: list[dict[str, Any]] = []
         self.hanging: list[asyncio.Future[Any]] = []
+        self.lag_s = 0.0
 
-    def submit(self, item: Flag) -> "asyncio.Future[Mapping[str, Any]]":
+    def submit(self, item: Item) -> "asyncio.Future[Mapping[str, Any]]":
         """As a pump."""
-        return self._take(item.wire(item.accepted_mono_s), {"journaled": self.mode == "ok", "known": False})
+        return self._take(item.wire(time.monotonic() + self.lag_s), {"journaled": self.mode == "ok", "known": False})
 
     def send(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> "asyncio.Future[None]":
         """As a producer."""

@@ -35,6 +35,15 @@ async def test_stored_with_a_copy_is_201_and_the_flag_carries_its_routing() -> N
     assert word.guidance[0]["text_to"] == "838255", "a veteran has the veterans' line first"
 
 
+async def test_the_express_lane_tells_the_age_at_the_moment_of_sending() -> None:
+    house = House()
+    patient = await house.enrol()
+    house.replicas[1].lag_s = 4.0
+    await house.send(patient)
+    ages = [replica.flags[0]["age_ms"] for replica in house.replicas]
+    assert 0.0 <= ages[0] < 4000.0 <= ages[1]
+
+
 async def test_the_record_on_the_bus_is_a_cloudevent_keyed_by_patient() -> None:
     house = House()
     patient = await house.enrol()

@@ -146,7 +146,7 @@ async def test_a_flag_of_the_future_is_sent_too() -> None:
     entry = {"flag_id": "f", "at": house.clock.now_s() + 3600.0, "event": event("f", patient)}
     await house.sheets.insert({"_id": "d", "patient_id": patient, "rejected": None, "flags": ["f"], "express": [entry]})
     assert await house.keeper.rescan_once() == 1, "this clock was set back after the answer"
-    assert house.replicas[0].flags[0]["age_ms"] == 0.0
+    assert house.replicas[0].flags[0]["age_ms"] < 1000.0
 
 
 async def test_a_silent_store_is_said_to_the_timer() -> None:
