@@ -96,7 +96,9 @@ class MemoryCases:
         """Remove entries that were projected and published."""
         for one in left:
             gone = {entry["id"] for entry in one.entries}
-            document = self._documents[one.case_id]
+            document = self._documents.get(one.case_id)
+            if document is None:
+                continue
             document.outbox = [entry for entry in document.outbox if entry["id"] not in gone]
 
     async def left_behind(self, limit: int) -> list[Left]:

@@ -20,17 +20,20 @@ from shared.storage.mongo import Documents, DuplicateKey, Store, StoreUnavailabl
 OPEN_AT_ONCE = 1_000
 TIMELINE_MAX = 5_000
 CASES_PER_PATIENT_MAX = 100
-_SWEEP_AFTER_S = 2.0
 _IN_ORDER = [("updated_at", 1), ("_id", 1)]
 log = structlog.get_logger("crisis.repository")
 
 
 class MongoCases:
-    """The port Cases, and the outbox's store side, over one database."""
+    """The port Cases, and the outbox's store side, over one database.
 
-    def __init__(self, store: Store, operation_s: float) -> None:
+    `operation_s` bounds every operation; outbox entries older than `sweep_after_s` count as left behind.
+    """
+
+    def __init__(self, store: Store, operation_s: float, sweep_after_s: float = 2.0) -> None:
         self._store = store
         self._operation_s = operation_s
+        self._sweep_after_s = sweep_after_s
         self._cases: Documents = store.documents("cases")
         self._timeline: Documents = store.documents("timeline")
 
@@ -151,7 +154,7 @@ class MongoCases:
     async def left_behind(self, limit: int) -> list[Left]:
         """Entries of documents whose outbox was not cleared in time; raises StoreSilent."""
         with _silence():
-            before = datetime.fromtimestamp(await self._store.now_s() - _SWEEP_AFTER_S, UTC)
+            before = datetime.fromtimestamp(await self._store.now_s() - self._sweep_after_s, UTC)
             query = {"outbox.id": {"$gt": ""}, "updated_at": {"$lt": before}}
             found = await self._cases.find(query, limit=limit, fields={"patient_id": 1, "outbox": 1})
         return [Left(d["_id"], d["patient_id"], tuple(d["outbox"])) for d in found]

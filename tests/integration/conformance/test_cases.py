@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -12,7 +12,9 @@ from services.crisis.domain.facts import Acknowledged, Attempt, Closed, Fact, Fl
 from services.crisis.memory import MemoryCases
 from services.crisis.ports import Conflict, Left, StoredCase, StoreSilent
 from services.crisis.repository import MongoCases
-from shared.storage.mongo import MongoSettings, connect
+from shared.storage.documents import Store
+from shared.storage.errors import StoreUnavailable
+from shared.storage.mongo import connect
 from shared.time.clock import SystemClock
 from shared.time.ids import derived_id, fresh_id
 
@@ -262,19 +264,37 @@ async def test_a_document_of_a_newer_version_hides_no_other(home: tuple[str, str
         await cases.load("patient-1", ())
 
 
-async def test_a_store_that_is_not_there_is_silent(free_port: int) -> None:
-    quick = MongoSettings(server_selection_ms=100, connect_ms=100)
-    async with connect(f"mongodb://127.0.0.1:{free_port}/", "nobody", settings=quick) as store:
-        cases = MongoCases(store, 1.0)
-        one = flag("first")
-        for asked in (
-            cases.ready(),
-            cases.store_now(),
-            cases.load("patient-1", ()),
-            cases.all_open(),
-            cases.changed_since(0.0, 10, {}),
-            cases.insert(stored(one), [], None),
-            cases.left_behind(10),
-        ):
-            with pytest.raises(StoreSilent):
-                await asked
+class Gone:
+    """A store of which no collection answers."""
+
+    def __init__(self, code: str) -> None:
+        self._code = code
+
+    def documents(self, name: str, *, operations_max: int | None = None) -> "Gone":
+        return self
+
+    async def _gone(self, *words: Any, **options: Any) -> Any:
+        raise StoreUnavailable(self._code)
+
+    find = find_one = insert = insert_new = update = update_each = create_index = now_s = _gone
+
+
+async def test_a_store_that_is_gone_is_silent() -> None:
+    cases = MongoCases(cast(Store, Gone("AutoReconnect")), 1.0)
+    one = flag("first")
+    left = [Left("case", "patient-1", (line("case", 1),))]
+    for asked in (
+        cases.ready(),
+        cases.store_now(),
+        cases.load("patient-1", ()),
+        cases.all_open(),
+        cases.changed_since(0.0, 10, {}),
+        cases.insert(stored(one), [], None),
+        cases.replace(stored(one, version=2), [], None),
+        cases.project(left),
+        cases.clear(left),
+        cases.left_behind(10),
+        cases.timeline("case", "patient-1"),
+    ):
+        with pytest.raises(StoreSilent, match="AutoReconnect"):
+            await asked
