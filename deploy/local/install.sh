@@ -29,8 +29,9 @@ if ! "$venv/bin/uv" --version >/dev/null 2>&1; then
   "$venv/bin/python" -m pip install -q --disable-pip-version-check uv || echo "no uv: installing with pip, which takes longer" >&2
 fi
 if "$venv/bin/uv" --version >/dev/null 2>&1; then
+  # Compiled once here: where a caller forbids Python to cache bytecode, every process would compile everything anew.
   export VIRTUAL_ENV=$PWD/$venv
-  "$venv/bin/uv" pip install -q --require-hashes -r requirements.lock || lacks "the packages of requirements.lock could not be installed"
+  "$venv/bin/uv" pip install -q --compile-bytecode --require-hashes -r requirements.lock || lacks "the packages of requirements.lock could not be installed"
   "$venv/bin/uv" pip install -q --no-deps --no-build-isolation -e .
 else
   "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock ||
