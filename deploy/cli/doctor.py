@@ -13,9 +13,10 @@ from rich.table import Table
 
 from deploy.cli.output import MACHINE_LACKS, JsonTo, Output
 from deploy.local.home import cache_dir, default_home
-from deploy.local.java import HOW_TO_GET, OLDEST_JAVA, find_java, may_install
+from deploy.local.java import HOW_TO_GET, OLDEST_JAVA, find_java
 from deploy.local.kafka.jars import VERSION, jars_there
 from deploy.local.mongo.binary import HOW_TO_GET_MONGOD, can_fetch, find_mongod
+from deploy.local.packages import may_install
 from deploy.local.ports import contract_ports, taken
 from deploy.local.record import StackNotRunning, running_stack
 

@@ -7,9 +7,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from rich.console import Console
-
 from deploy.local.lacks import MachineLacks
+from deploy.local.packages import install, may_install
 
 # Kafka 4.x brokers need Java 17.
 OLDEST_JAVA = 17
@@ -36,7 +35,7 @@ def require_java() -> str:
     """A Java that runs the broker; raises MachineLacks."""
     found = find_java()
     if (found is None or found[1] < OLDEST_JAVA) and may_install():
-        install("java")
+        install(_PACKAGES["java"], otherwise=HOW_TO_GET["java"])
         _major_version.cache_clear()
         found = find_java()
     if found is None or found[1] < OLDEST_JAVA:
@@ -48,32 +47,11 @@ def require_java() -> str:
 def require_maven() -> str:
     """Maven's command; raises MachineLacks."""
     if shutil.which("mvn") is None and may_install():
-        install("mvn")
+        install(_PACKAGES["mvn"], otherwise=HOW_TO_GET["mvn"])
     found = shutil.which("mvn")
     if found is None:
         raise MachineLacks("Maven is missing", HOW_TO_GET["mvn"])
     return found
-
-
-def may_install() -> bool:
-    """Whether this is a Debian (or a relative of it) on which we are root."""
-    return os.geteuid() == 0 and Path("/etc/debian_version").exists() and shutil.which("apt-get") is not None
-
-
-def install(command: str) -> None:
-    """Install the package that brings `java` or `mvn`; raises MachineLacks when apt-get cannot."""
-    package = _PACKAGES[command]
-    Console(stderr=True).print(f"installing {package} by apt-get …", highlight=False)
-    # The JRE's install script fails on slim images, which lack this directory.
-    Path("/usr/share/man/man1").mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    get = ["apt-get", "install", "-y", "--no-install-recommends", package]
-    # The package lists of an image may be missing or old: refreshed only when the first try fails.
-    for command_line in (get, ["apt-get", "update", "-q"], get):
-        done = subprocess.run(command_line, env=environment, capture_output=True, check=False)
-        if done.returncode == 0 and command_line is get:
-            return
-    raise MachineLacks(f"apt-get could not install {package}", HOW_TO_GET[command])
 
 
 @cache

@@ -71,7 +71,7 @@ async def test_databases_of_a_deployment_are_removed_and_no_others(servers: Serv
         await client.drop_database("tlocalother")
 
 
-async def test_servers_keep_their_data_over_a_kill_and_leave_nothing_at_the_end(tmp_path: Path) -> None:
+async def test_servers_keep_their_data_over_a_kill_and_leave_nothing_at_the_end(servers: Servers, tmp_path: Path) -> None:
     stack = await _servers_in(tmp_path)
     try:
         records = [stack.process(name).record for name in (KAFKA, MONGOD)]

