@@ -19,7 +19,7 @@ from services.crisis.table import Table
 
 # A record whose reading ended two processes is not read a third time.
 _TRIES_MAX = 1
-_UNUSABLE = (orjson.JSONDecodeError, KeyError, TypeError, ValueError, struct.error)
+_UNUSABLE = (LookupError, TypeError, ValueError, struct.error)
 log = structlog.get_logger("crisis.restore")
 
 
