@@ -19,6 +19,8 @@ from services.crisis.times import Times
 _BEAT_S = 0.050
 # Below this a late beat is ordinary scheduling; above it this replica was away (frozen, swapped, starved).
 _AWAY_S = 0.200
+# How long what waited in the sockets meanwhile may take to be read.
+_READ_UP_S = 0.250
 # Rounding may leave an alarm a hair before its moment: never spin on it.
 _SOONEST_S = 0.001
 
@@ -93,6 +95,7 @@ class Engine:
         self._beat_at = self._loop.time()
         # On the loop's clock: the crisis clock may be set under it.
         self._awoke_at: float | None = None
+        self._back_at: float | None = None
         self.listeners: list[Callable[[str, Sequence[Flag | Fact]], None]] = []
 
     # What is heard
@@ -101,7 +104,7 @@ class Engine:
         self, patient_id: str, items: Iterable[Flag | Fact], *, fresh: bool = False, keep: bool = True
     ) -> list[Flag | Fact]:
         """Take in what others said (`keep`: put it on the own disk) and act on what follows; returns what was new."""
-        new = self._table.take_in(patient_id, items, self._clock.now(), fresh=fresh)
+        new = self._table.take_in(patient_id, items, self._clock.now(), fresh=fresh and not self._just_back())
         if new:
             if keep:
                 self._journal.keep(patient_id, new)
@@ -288,10 +291,17 @@ class Engine:
         """How late this replica's loop is running, seconds."""
         return max(0.0, self._loop.time() - self._beat_at - _BEAT_S)
 
+    def _just_back(self) -> bool:
+        """Whether this replica was away for so long that what waited for it is not fresh, whatever age it was sent with."""
+        if self.lag_s() > self._times.fresh_for:
+            self._back_at = self._loop.time()
+        return self._back_at is not None and self._loop.time() - self._back_at < _READ_UP_S
+
     async def beat(self) -> None:
         """Measure the loop's own lag, for ever."""
         while True:
             await self._clock.sleep(_BEAT_S)
+            self._just_back()
             if self.lag_s() > _AWAY_S:
                 self._awoke_at = self._loop.time()
             self._beat_at = self._loop.time()
