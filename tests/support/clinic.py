@@ -17,7 +17,7 @@ from shared.time.ids import fresh_id
 from tests.support.device import Page, Phone
 from tests.support.people import FIRST_PAGE_S, HEARD_S, Answer, Clinician, Patient, Told
 
-__all__ = ["EARLY_MS", "FIRST_PAGE_S", "HEARD_S", "SETTLING_MS", "Answer", "Clinic", "Clinician", "Patient", "Told"]
+__all__ = ["EARLY_MS", "ECHO_MS", "FIRST_PAGE_S", "HEARD_S", "SETTLING_MS", "Answer", "Clinic", "Clinician", "Patient", "Told"]
 
 # What was on its way when an acknowledgement was heard may still arrive.
 SETTLING_MS = 250.0
@@ -154,13 +154,15 @@ class Clinic:
     async def close_everything(self) -> None:
         """Close what the story left open, on every replica's word."""
 
+        async def close(case: dict[str, Any], replica: int) -> None:
+            flags = [flag["flag_id"] for flag in case["flags"]]
+            body = {"flags": flags, "level": "low", "plan": "end of story", "why": "end of story"}
+            await self.crisis("POST", f"/v1/cases/{case['case_id']}/resolve", body, replica=replica)
+
         async def closed() -> bool:
             for replica in self.replicas:
                 told = await self.crisis("GET", "/v1/cases?status=open", replica=replica)
-                for case in told.body["items"]:
-                    flags = [flag["flag_id"] for flag in case["flags"]]
-                    body = {"flags": flags, "level": "low", "plan": "end of story", "why": "end of story"}
-                    await self.crisis("POST", f"/v1/cases/{case['case_id']}/resolve", body, replica=replica)
+                await asyncio.gather(*(close(case, replica) for case in told.body["items"]))
                 if told.body["items"]:
                     return False
             return True
