@@ -56,6 +56,8 @@ class RelaySettings:
     # Younger entries are still on their way right after their write.
     settled_s: float = 2.0
     batch_max: int = 200
+    # What was written within a beat leaves together: one request to the bus instead of many.
+    beat_s: float = 0.05
     at_once: int = 16
     waiting_max: int = 5_000
     # In batches: a clearing costs the store as much as the write did.
@@ -117,6 +119,7 @@ class Relay:
         self._waiting: OrderedDict[str, Pending] = OrderedDict()
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._published: list[Pending] = []
+        self._beat: asyncio.TimerHandle | None = None
 
     def wake(self, document_id: str, shard_key: str, entries: Sequence[Entry]) -> None:
         """Publish these entries, just written, soon; never waits. When `waiting_max` documents wait, the scan finds them."""
@@ -128,7 +131,8 @@ class Relay:
         elif len(self._waiting) >= self._settings.waiting_max:
             return
         self._waiting[document_id] = Pending(document_id, shard_key, tuple(entries))
-        self._kick()
+        if self._beat is None:
+            self._beat = asyncio.get_running_loop().call_later(self._settings.beat_s, self._on_beat)
 
     async def run(self) -> None:
         """Clear and scan, for ever; what was published right after its write needs no loop."""
@@ -140,6 +144,7 @@ class Relay:
         """Before going away: publish what waits and clear what was published; whether all of it was done in time."""
         try:
             async with asyncio.timeout(within_s):
+                self._kick()
                 while self._waiting or self._under_way:
                     await self._clock.sleep(0.01)
                 await self._clear()
@@ -158,6 +163,10 @@ class Relay:
             entries = [entry for entry in one.entries if (one.document_id, entry["id"]) not in cleared_soon]
             self.wake(one.document_id, one.shard_key, entries)
         return len(left)
+
+    def _on_beat(self) -> None:
+        self._beat = None
+        self._kick()
 
     def _kick(self) -> None:
         while self._waiting and len(self._under_way) < self._settings.at_once:

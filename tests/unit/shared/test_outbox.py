@@ -63,7 +63,7 @@ class Case:
         self.documents = MemoryDocuments()
         self.bus = Bus()
         self.store = SilentStore(self.documents)
-        self.relay = Relay(self.store, self.bus.publish, self.clock, settings or RelaySettings())
+        self.relay = Relay(self.store, self.bus.publish, self.clock, settings or RelaySettings(beat_s=0.0))
 
     async def write(self, name: str, *entries: str, wake: bool = True) -> None:
         outbox = [{"id": entry, "at": self.clock.now_s()} for entry in entries]
@@ -155,7 +155,7 @@ async def test_a_defect_in_one_entry_keeps_it_and_lets_the_others_go() -> None:
 
 
 async def test_one_document_is_in_one_hand_and_a_bounded_number_at_once() -> None:
-    case = Case(RelaySettings(at_once=3))
+    case = Case(RelaySettings(at_once=3, beat_s=0.0))
     case.bus.gate = asyncio.Event()
     async with case.running():
         for number in range(10):
@@ -170,7 +170,7 @@ async def test_one_document_is_in_one_hand_and_a_bounded_number_at_once() -> Non
 
 
 async def test_what_waits_is_bounded_and_the_scan_finds_the_rest() -> None:
-    case = Case(RelaySettings(at_once=1, waiting_max=2))
+    case = Case(RelaySettings(at_once=1, waiting_max=2, beat_s=0.0))
     case.bus.gate = asyncio.Event()
     async with case.running():
         for number in range(6):
