@@ -28,7 +28,7 @@ class Ran:
         return json.loads(self.out)
 
 
-async def vigil(*arguments: str, home: Path, env: Mapping[str, str] | None = None) -> Ran:
+async def vigil(*arguments: str, home: Path, env: Mapping[str, str] | None = None, within_s: float = WITHIN_S) -> Ran:
     """Run `vigil …` against the stack in this home; raises AssertionError when it does not end in time."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("VIGIL_") or name == "VIGIL_CACHE"}
     process = await asyncio.create_subprocess_exec(
@@ -43,12 +43,12 @@ async def vigil(*arguments: str, home: Path, env: Mapping[str, str] | None = Non
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), WITHIN_S)
+        out, err = await asyncio.wait_for(process.communicate(), within_s)
     except TimeoutError:
         process.terminate()
         out, err = await process.communicate()
         raise AssertionError(
-            f"vigil {' '.join(arguments)} took longer than {WITHIN_S:g} s:\n{out.decode()}\n{err.decode()}"
+            f"vigil {' '.join(arguments)} took longer than {within_s:g} s:\n{out.decode()}\n{err.decode()}"
         ) from None
     assert process.returncode is not None
     return Ran(process.returncode, out.decode(), err.decode())

@@ -25,10 +25,11 @@ def test_the_published_file_is_read_to_the_last_row() -> None:
 
 
 @needs_the_file
+@pytest.mark.timeout(600)
 async def test_the_published_file_pages_everybody_at_risk(stack: StackFactory) -> None:
     running = await stack(profile="replay")
     home = running.options.home.path
-    first = await vigil("replay", str(FILE), "--json", home=home)
+    first = await vigil("replay", str(FILE), "--json", home=home, within_s=250.0)
     assert first.code == 0, first.err
     report = first.document
     assert (report["rows"], report["blank"], report["complete"], report["created"]) == (5_533, 440, 5_068, 5_093)
@@ -36,7 +37,7 @@ async def test_the_published_file_pages_everybody_at_risk(stack: StackFactory) -
     assert (report["item9_positive"], report["flags"], report["flags_by_level"]) == (192, 192, {"high": 24, "moderate": 168})
     assert (report["cases"], report["paged"], report["lost"], report["errors"]) == (192, 192, [], [])
 
-    second = await vigil("replay", str(FILE), "--json", home=home)
+    second = await vigil("replay", str(FILE), "--json", home=home, within_s=250.0)
     assert second.code == 0, second.err
     assert (second.document["created"], second.document["paged"], second.document["lost"]) == (0, 192, [])
 
