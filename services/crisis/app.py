@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from services.crisis.accept import Acceptance, FactJournal
 from services.crisis.api.callbacks import Callbacks
 from services.crisis.api.cases import cases_router
+from services.crisis.api.commands import CaseCommands
 from services.crisis.api.documented import document
 from services.crisis.api.facts import FactsApi, facts_by_patient
 from services.crisis.api.flags import FlagsApi
@@ -32,6 +33,7 @@ from services.crisis.gateways.journal import DiskJournal
 from services.crisis.gateways.pages import TwilioPages, page_session
 from services.crisis.gateways.peers import PumpedPeers, pumps_to, table_of
 from services.crisis.handlers import Handlers
+from services.crisis.notebook import Notebook
 from services.crisis.observed import FLAG_TO_HEARD, LOOP_LAG, OPEN_CASES, UNRECORDED, Observed
 from services.crisis.pager import Pager
 from services.crisis.queries import Queries
@@ -267,7 +269,9 @@ class _Replica:
         app.add_route("/a/{token}", callbacks.show_link, methods=["GET"])
         app.add_route("/a/{token}", callbacks.follow_link, methods=["POST"])
         app.add_route("/v1/stream", self.stream.get, methods=["GET"])
-        app.include_router(cases_router(self.handlers, self.queries, self.verifier, self._timeline))
+        notebook = Notebook(self.cases, self.clock, self.queries.flags_of)
+        app.include_router(cases_router(self.queries, notebook, self.verifier, self._timeline))
+        app.include_router(CaseCommands(self.handlers, notebook, self.verifier).router())
         app.include_router(overview_router(self.queries, self.verifier, self.clock.now))
         document(app)
         self.app = DirectRoutes(

@@ -240,7 +240,7 @@ class Clerk:
                 self._settle(patient_id)
                 return verdict is None
             decided: list[Fact] = list(verdict(case, stored)) if verdict is not None and closing is None else []
-            decided += self._ownership(case)
+            decided += self._ownership(case, decided)
             try:
                 await self._save(case, stored, decided)
             except Conflict as conflict:
@@ -285,7 +285,7 @@ class Clerk:
         flags = {flag_id: entry.ledger.flags[flag_id] for flag_id in ids if flag_id in entry.ledger.flags}
         return case_of(entry.ledger, flags) if flags and entry.ledger.closed_flags().issuperset(flags) else None
 
-    def _ownership(self, case: Case) -> list[Fact]:
+    def _ownership(self, case: Case, decided: Sequence[Fact]) -> list[Fact]:
         """Who owns the case, when that is still undecided: generation 1 from the earliest acknowledgement, later ones from
         an acceptance whose offer names the current generation."""
         now, flags = self._clock.now(), tuple(sorted(case.flags))
@@ -295,7 +295,8 @@ class Clerk:
             first = case.acks[0]
             return [Owned(1, first.person, first.ack_id, flags, at=now)]
         offers: dict[str, Offered] = {offer.offer_id: offer for offer in case.offers}
-        taken: list[Accepted] = sorted(case.accepted, key=lambda a: (a.at, a.offer_id))
+        just_taken = [fact for fact in decided if isinstance(fact, Accepted)]
+        taken: list[Accepted] = sorted([*case.accepted, *just_taken], key=lambda a: (a.at, a.offer_id))
         for accepted in taken:
             offer = offers.get(accepted.offer_id)
             if offer is not None and offer.generation == case.owned.generation and offer.to == accepted.person:

@@ -24,6 +24,9 @@ _READ_UP_S = 0.250
 # Rounding may leave an alarm a hair before its moment: never spin on it.
 _SOONEST_S = 0.001
 
+# What one page is about: patient, flags, person, channel.
+_Key = tuple[str, tuple[str, ...], str, str]
+
 
 class Outbound(Protocol):
     """How pages leave: see services.crisis.pager."""
@@ -89,7 +92,8 @@ class Engine:
         self._peers = peers
         self._telemetry = telemetry
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._cared_for: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._cares: set[asyncio.Task[None]] = set()
+        self._cared_for: set[_Key] = set()
         self._sends: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._beat_at = self._loop.time()
@@ -133,14 +137,17 @@ class Engine:
         if decision.gaps:
             self.say(patient_id, decision.gaps)
         due = decision.next_due
+        careful: dict[str, list[Page]] = {}
         for page in decision.pages:
             care = self._care(page)
             if care is None:
                 self._strike(patient_id, page)
                 hedge_at = self._clock.now() + self._outbound.hedge_s()
                 due = hedge_at if due is None else min(due, hedge_at)
-            elif (patient_id, care) not in self._cared_for:
-                self._take_care(patient_id, care)
+            elif _key(patient_id, page) not in self._cared_for:
+                careful.setdefault(care, []).append(page)
+        for care, pages in careful.items():
+            self._take_care(patient_id, pages, care)
         self._alarm(patient_id, due)
 
     # What is done
@@ -189,30 +196,31 @@ class Engine:
         old = page.first and self._clock.now() - page.flag.at > self._times.record_wait_old
         return "old" if old else "record"
 
-    def _take_care(self, patient_id: str, care: str) -> None:
-        work = self._look_and_strike(patient_id) if care == "look" else self._record_and_strike(patient_id, care)
-        task = self._loop.create_task(work)
-        self._cared_for[patient_id, care] = task
-        task.add_done_callback(lambda done: self._care_ended(patient_id, care, done))
+    def _take_care(self, patient_id: str, pages: list[Page], care: str) -> None:
+        """What became due together waits together, and for nothing else: no page waits in line behind another."""
+        keys = [_key(patient_id, page) for page in pages]
+        self._cared_for.update(keys)
+        work = self._look_and_strike if care == "look" else self._record_and_strike
+        task = self._loop.create_task(work(patient_id, pages, care))
+        self._cares.add(task)
+        task.add_done_callback(lambda done: self._care_ended(patient_id, keys, done))
 
-    async def _look_and_strike(self, patient_id: str) -> None:
+    async def _look_and_strike(self, patient_id: str, pages: list[Page], care: str) -> None:
         """Look whether somebody else recorded it, decide again, strike: for fresh pages that others may have sent."""
-        while pages := [page for page in self._decide(patient_id).pages if self._care(page) == "look"]:
-            await self._within(self._recorder.look(patient_id), self._times.look)
-            self._strike_if_still_due(patient_id, pages, fresh=True)
+        await self._within(self._recorder.look(patient_id), self._times.look)
+        self._strike_if_still_due(patient_id, pages, fresh=True)
 
-    async def _record_and_strike(self, patient_id: str, care: str) -> None:
+    async def _record_and_strike(self, patient_id: str, pages: list[Page], care: str) -> None:
         """Intend, record, decide again, strike: for pages that are not fresh. Without the store on memory, after a wait."""
         wait_s = self._times.record_wait_old if care == "old" else self._times.record_wait
-        while pages := [page for page in self._decide(patient_id).pages if self._care(page) == care]:
-            self._intend(patient_id, pages)
-            try:
-                if not await self._within(self._recorder.record_once_read(patient_id), wait_s):
-                    self._telemetry.acted_on_memory()
-                    await self._within(self._recorder.look(patient_id), self._times.look)
-                self._strike_if_still_due(patient_id, pages, fresh=False)
-            finally:
-                self._release(patient_id, [page.attempt for page in pages])
+        self._intend(patient_id, pages)
+        try:
+            if not await self._within(self._recorder.record_once_read(patient_id), wait_s):
+                self._telemetry.acted_on_memory()
+                await self._within(self._recorder.look(patient_id), self._times.look)
+            self._strike_if_still_due(patient_id, pages, fresh=False)
+        finally:
+            self._release(patient_id, [page.attempt for page in pages])
 
     def _intend(self, patient_id: str, pages: list[Page]) -> None:
         roster, now = self._roster(), self._clock.now()
@@ -223,10 +231,9 @@ class Engine:
 
     def _strike_if_still_due(self, patient_id: str, pages: list[Page], *, fresh: bool) -> None:
         """Strike those of the pages that are due all the same; what waited for a look only must still be fresh."""
-        wanted = {(page.attempt.flags, page.attempt.person, page.attempt.channel) for page in pages}
+        wanted = {_key(patient_id, page) for page in pages}
         for page in self._decide(patient_id).pages:
-            attempt = page.attempt
-            if (attempt.flags, attempt.person, attempt.channel) in wanted and (page.fresh or not fresh):
+            if _key(patient_id, page) in wanted and (page.fresh or not fresh):
                 self._strike(patient_id, page)
 
     def _release(self, patient_id: str, attempts: Iterable[Attempt]) -> None:
@@ -316,13 +323,14 @@ class Engine:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        for task in self._cared_for.values():
+        for task in self._cares:
             task.cancel()
         if self._sends:
             await asyncio.wait(tuple(self._sends), timeout=self._times.provider_attempt)
 
-    def _care_ended(self, patient_id: str, care: str, task: asyncio.Task[None]) -> None:
-        self._cared_for.pop((patient_id, care), None)
+    def _care_ended(self, patient_id: str, keys: list[_Key], task: asyncio.Task[None]) -> None:
+        self._cares.discard(task)
+        self._cared_for.difference_update(keys)
         if task.cancelled():
             return
         failure = task.exception()
@@ -335,6 +343,10 @@ class Engine:
     def _tell(self, patient_id: str, new: Sequence[Flag | Fact]) -> None:
         for listener in self.listeners:
             listener(patient_id, new)
+
+
+def _key(patient_id: str, page: Page) -> _Key:
+    return patient_id, page.attempt.flags, page.attempt.person, page.attempt.channel
 
 
 def _swallow(task: "asyncio.Future[bool]") -> None:

@@ -34,6 +34,7 @@ class MemoryCases:
         self._documents: dict[str, _Document] = {}
         self._of_patient: dict[str, list[_Document]] = {}
         self._lines: dict[str, dict[int, dict[str, Any]]] = {}
+        self._notes: dict[str, dict[str, Any]] = {}
 
     async def ready(self) -> None:
         """Return: both indexes are there from the start."""
@@ -111,6 +112,20 @@ class MemoryCases:
         """The lines of a case in order."""
         lines = self._lines.get(case_id, {})
         return [lines[seq] for seq in sorted(lines)]
+
+    # Notes
+
+    async def keep_note(self, note: dict[str, Any]) -> None:
+        """Write a note once."""
+        self._notes.setdefault(note["note_id"], note)
+
+    async def drop_note(self, note_id: str) -> None:
+        """Take a note back."""
+        self._notes.pop(note_id, None)
+
+    async def notes_of(self, flag_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The notes on these flags, the oldest first."""
+        return sorted((note for note in self._notes.values() if note["flag_id"] in flag_ids), key=lambda note: note["at"])
 
     def _stamp(self) -> float:
         # The store's dates are whole milliseconds.

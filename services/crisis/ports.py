@@ -80,6 +80,22 @@ class Conflict(Exception):
         self.found = found
 
 
+class Notes(Protocol):
+    """Clinical text about cases: `{note_id, flag_id, kind, person, at, texts}`, in the store only."""
+
+    async def keep_note(self, note: dict[str, Any]) -> None:
+        """Write a note; the same one twice is written once. Raises StoreSilent."""
+        ...
+
+    async def drop_note(self, note_id: str) -> None:
+        """Take a note back; raises StoreSilent."""
+        ...
+
+    async def notes_of(self, flag_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The notes on these flags, the oldest first; raises StoreSilent."""
+        ...
+
+
 class Cases(Protocol):
     """The store's copy of the table: one document per case, written by compare-and-set."""
 

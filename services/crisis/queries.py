@@ -53,6 +53,11 @@ class Queries:
             return case
         return self._table.closed_case(patient_id, flag_id)
 
+    def flags_of(self, identifier: str) -> tuple[str, ...]:
+        """The flags of the case behind an identifier, the first one first; none when it is not known here."""
+        case = self.find(identifier)
+        return () if case is None else tuple(sorted(case.flags, key=lambda f: (case.flags[f].at, f)))
+
     def case(self, identifier: str) -> dict[str, Any] | None:
         """One case as the contract says, or None."""
         case = self.find(identifier)

@@ -18,6 +18,7 @@ from services.crisis.ports import Conflict, Left, StoredCase, StoreSilent
 from shared.storage.mongo import Documents, DuplicateKey, Store, StoreUnavailable, bounded, connect
 
 OPEN_AT_ONCE = 1_000
+NOTES_MAX = 1_000
 TIMELINE_MAX = 5_000
 CASES_PER_PATIENT_MAX = 100
 _IN_ORDER = [("updated_at", 1), ("_id", 1)]
@@ -36,6 +37,7 @@ class MongoCases:
         self._sweep_after_s = sweep_after_s
         self._cases: Documents = store.documents("cases")
         self._timeline: Documents = store.documents("timeline")
+        self._notes: Documents = store.documents("notes")
 
     @staticmethod
     @asynccontextmanager
@@ -52,6 +54,7 @@ class MongoCases:
             await self._cases.create_index([("updated_at", 1)], name="changed")
             await self._cases.create_index([("outbox.id", 1)], name="left_behind")
             await self._timeline.create_index([("case_id", 1), ("line.seq", 1)], name="line", unique=True)
+            await self._notes.create_index([("flag_id", 1), ("at", 1)], name="of_flag")
 
     async def store_now(self) -> float:
         """The store's own clock; raises StoreSilent."""
@@ -165,6 +168,26 @@ class MongoCases:
             query = {"case_id": case_id, "patient_id": patient_id}
             found = await self._timeline.find(query, limit=TIMELINE_MAX, sort=[("line.seq", 1)])
         return [document["line"] for document in found]
+
+    # Notes
+
+    async def keep_note(self, note: dict[str, Any]) -> None:
+        """Write a note once; raises StoreSilent."""
+        with _silence():
+            await bounded(self._notes.insert_new([{"_id": note["note_id"], **note}]), self._operation_s)
+
+    async def drop_note(self, note_id: str) -> None:
+        """Take a note back; raises StoreSilent."""
+        with _silence():
+            change = {"$set": {"withdrawn": True}}
+            await bounded(self._notes.update({"_id": note_id}, change), self._operation_s)
+
+    async def notes_of(self, flag_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The notes on these flags, the oldest first; raises StoreSilent."""
+        query = {"flag_id": {"$in": list(flag_ids)}, "withdrawn": {"$ne": True}}
+        with _silence():
+            found = await bounded(self._notes.find(query, limit=NOTES_MAX, sort=[("at", 1)]), self._operation_s)
+        return [{name: value for name, value in note.items() if name != "_id"} for note in found]
 
     async def _write(
         self,

@@ -73,6 +73,7 @@ class BusLane:
         self._journaled_to = 0
         self._kept_to = 0
         self._kept_offsets = dict(self._mark.offsets)
+        self._unsynced: list[str] = []
         # Partitions with a record that is not on the disk: their bookmark must not pass it.
         self._held_back: set[int] = set()
         self.connected = False
@@ -191,6 +192,7 @@ class BusLane:
                 self._on_age(now - at)
             for taken in self._acceptance.accept_all(flags, fresh=fresh):
                 self._acceptance.durable(taken.flag_id, "bus")
+                self._unsynced.append(taken.flag_id)
         except (Unreadable, Undecodable) as error:
             self._unreadable(tp, record, error.code, fresh)
         except Exception as error:  # one record that this code cannot bear must not end the lane for all others
@@ -230,6 +232,7 @@ class BusLane:
     async def keep_bookmark(self) -> None:
         """Write down how far the records on the disk reach; raises OSError (after a failed sync it stays for this life)."""
         upto, offsets = self._journaled_to, dict(self._mark.offsets)
+        synced, self._unsynced = self._unsynced, []
         try:
             await self._journal.durable(upto, since=self._kept_to)
         except OSError:
@@ -238,5 +241,7 @@ class BusLane:
             self._mark.offsets = dict(self._kept_offsets)
             raise
         self._kept_to, self._kept_offsets = upto, offsets
+        for flag_id in synced:
+            self._acceptance.durable(flag_id, "journal")
         kept = Bookmark(self._mark.cluster_id, self._topic, offsets, self._clock.skew_s)
         await asyncio.to_thread(self._file.write, kept)

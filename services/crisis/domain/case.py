@@ -32,6 +32,9 @@ from services.crisis.domain.ledger import Ledger
 from shared.contracts.levels import Level, highest, rank
 from shared.time.ids import derived_id
 
+# Where a replica can hold a flag durably: its own disk, and the bus it read it from.
+MEDIA = ("journal", "bus")
+
 
 @dataclass(slots=True)
 class Try:
@@ -91,7 +94,7 @@ class Case:
     owned: Owned | None = None
     closings: list[Closed] = field(default_factory=list)
     gaps: set[tuple[str, int]] = field(default_factory=set)
-    durable: dict[str, float] = field(default_factory=dict)
+    durable: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
 
     @property
     def first_flag(self) -> Flag:
@@ -154,12 +157,17 @@ class Case:
         closed = [c.at for c in self.closings if flag.flag_id in c.flags]
         return {
             "t0": flag.at,
-            "t1": self.durable.get(flag.flag_id),
+            "t1": self._unlike_copies_at(flag.flag_id),
             "t2": min(handed, default=None),
             "t3": min(acked, default=None),
             "t4": min(reached, default=None),
             "t5": min(closed, default=None),
         }
+
+    def _unlike_copies_at(self, flag_id: str) -> float | None:
+        """When a replica first had the flag both on its own disk and from the bus: two unlike copies."""
+        both = [max(marks.values()) for marks in self.durable.get(flag_id, {}).values() if len(marks) == len(MEDIA)]
+        return min(both, default=None)
 
     @property
     def state(self) -> str:
@@ -236,7 +244,7 @@ def _take_in_lowered(case: Case, fact: Lowered) -> None:
 
 
 def _take_in_durable(case: Case, fact: Durable) -> None:
-    case.durable[fact.flag] = min(fact.at, case.durable.get(fact.flag, fact.at))
+    case.durable.setdefault(fact.flag, {}).setdefault(fact.by, {})[fact.medium] = fact.at
 
 
 def _take_in_attempt(case: Case, fact: Intended | Sending | Failed | Handed) -> None:
