@@ -193,8 +193,7 @@ class Engine:
         """What a page has to wait for: nothing, a look into the store, or its record (for `old` ones longer)."""
         if page.fresh:
             return "look" if page.look else None
-        old = page.first and self._clock.now() - page.flag.at > self._times.record_wait_old
-        return "old" if old else "record"
+        return "old" if page.old else "record"
 
     def _take_care(self, patient_id: str, pages: list[Page], care: str) -> None:
         """What became due together waits together, and for nothing else: no page waits in line behind another."""

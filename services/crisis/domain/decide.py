@@ -49,7 +49,10 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page that is due now; `fresh` may go out beside its record, `look` asks the store once more before."""
+    """A page that is due now; `fresh` may go out beside its record, `look` asks the store once more before.
+
+    `old`: its flag came late and a moment ago, so that others have probably settled it long since.
+    """
 
     attempt: Attempt
     flag: Flag
@@ -58,6 +61,7 @@ class Page:
     fresh: bool
     look: bool
     avoid_provider: str | None
+    old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class _Due:
     n: int
     first: bool
     fresh: bool
+    old: bool
     look: bool
     busy: bool
     avoid_provider: str | None
@@ -235,7 +240,8 @@ def _due(case: Case, intent: _Intent, situation: Situation, order: tuple[str, ..
     look = my_rank > 0 or bool(tries)
     first = not handed and n == 0
     avoid = last.provider if last is not None else None
-    return _Due(intent, due, n, first, fresh, look, silenced_until > situation.now, avoid)
+    old = not heard.fresh and situation.now < heard.at + times.record_wait_old
+    return _Due(intent, due, n, first, fresh, old, look, silenced_until > situation.now, avoid)
 
 
 def _own_refusal(tries: list[Try], last: Try | None, situation: Situation) -> float | None:
@@ -336,4 +342,5 @@ def _page(ledger: Ledger, case: Case, group: list[_Due], situation: Situation, a
         fresh=all(due.fresh for due in group),
         look=any(due.look for due in group),
         avoid_provider=gravest.avoid_provider,
+        old=any(due.old for due in group),
     )

@@ -90,10 +90,13 @@ def a_try(chance: random.Random) -> Story:
 
 def a_folded_line(chance: random.Random) -> Fact:
     """Somebody's settled tries."""
-    handed = sorted((stamp(chance), stamp(chance))) if chance.random() < 0.6 else (None, None)
+    first, last = sorted((stamp(chance), stamp(chance)))
+    handed = (first, last) if chance.random() < 0.6 else (None, None)
     maybe = stamp(chance) if chance.random() < 0.4 else None
     by, k, flag_id = chance.choice(SENDERS), chance.randint(1, 6), chance.choice(FLAG_IDS)
-    return Upto(flag_id, chance.choice(PEOPLE), chance.choice(("sms", "voice")), by, k, *handed, maybe, at=stamp(chance))
+    return Upto(
+        flag_id, chance.choice(PEOPLE), chance.choice(("sms", "voice")), by, k, handed[0], handed[1], maybe, at=stamp(chance)
+    )
 
 
 def a_closing(chance: random.Random) -> Fact:
