@@ -1,10 +1,12 @@
 """One stack with a broker and a store of its own for the fault tests; each test gets it whole and must leave it whole."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
+import pytest
 import pytest_asyncio
 
 from tests.support.clinic import Clinic
+from tests.support.fault_table import FaultTable
 from tests.support.faults import Breakable
 from tests.support.servers import Servers
 from tests.support.stack import StackFactory, StackUnderTest
@@ -20,6 +22,14 @@ async def fault_stack(servers: Servers) -> AsyncIterator[StackUnderTest]:
     env = {"*": {"VIGIL_CRISIS_STEP_S": str(STEP_S)}}
     yield await factory(profile="test", replicas=2, own_kafka=True, own_mongo=True, env=env)
     await factory.end()
+
+
+@pytest.fixture(scope="package")
+def table(servers: Servers) -> Iterator[FaultTable]:
+    """The table of this run."""
+    table = FaultTable()
+    yield table
+    print(f"\n{table.text()}\nwritten to {table.write(servers.run.path)}")
 
 
 @pytest_asyncio.fixture

@@ -12,6 +12,7 @@ from services.crisis.domain.decide import replica_order
 from tests.faults.conftest import STEP_S
 from tests.support.clinic import Clinic, Patient
 from tests.support.crisis_killpoints import FILE_VARIABLE
+from tests.support.fault_table import FaultTable
 from tests.support.faults import REPLICAS, Breakable
 from tests.support.servers import Servers
 from tests.support.stack import StackFactory, StackUnderTest
@@ -41,10 +42,12 @@ _SENDING = (
 _TAKING_OVER = ("cases.load:before", "cases.load:after", "provider.send.sms:before", "provider.send.sms:after")
 
 
+# A stack and, per replica, the file that says where it dies.
+Mortal = tuple[StackUnderTest, dict[str, Path]]
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def mortal_stack(
-    servers: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[tuple[StackUnderTest, dict[str, Path]]]:
+async def mortal_stack(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mortal]:
     """Replicas that die where a file of theirs says."""
     folder = tmp_path_factory.mktemp("killpoints")
     points = {replica: folder / replica for replica in REPLICAS}
@@ -58,7 +61,7 @@ async def mortal_stack(
 
 
 @pytest_asyncio.fixture
-async def broken(mortal_stack: tuple[StackUnderTest, dict[str, Path]]) -> AsyncIterator[Breakable]:
+async def broken(mortal_stack: Mortal) -> AsyncIterator[Breakable]:
     """The stack of mortal replicas."""
     breakable = Breakable(mortal_stack[0])
     yield breakable
@@ -71,34 +74,34 @@ async def broken(mortal_stack: tuple[StackUnderTest, dict[str, Path]]) -> AsyncI
 
 @pytest.mark.parametrize("point", [*_EVERYWHERE, *_SENDING])
 async def test_the_replica_that_sends_dies(
-    clinic: Clinic, broken: Breakable, mortal_stack: tuple[StackUnderTest, dict[str, Path]], point: str
+    clinic: Clinic, broken: Breakable, mortal_stack: Mortal, table: FaultTable, point: str
 ) -> None:
     patient, sender, _ = await _ranked(clinic)
     mortal_stack[1][sender].write_text(point, encoding="utf-8")
 
-    await _nobody_is_forgotten(clinic, broken, patient, sender)
+    table.killed("the sender", point, *await _nobody_is_forgotten(clinic, broken, patient, sender))
 
 
 @pytest.mark.parametrize("point", _EVERYWHERE)
 async def test_the_replica_that_waits_its_turn_dies(
-    clinic: Clinic, broken: Breakable, mortal_stack: tuple[StackUnderTest, dict[str, Path]], point: str
+    clinic: Clinic, broken: Breakable, mortal_stack: Mortal, table: FaultTable, point: str
 ) -> None:
     patient, _, waiting = await _ranked(clinic)
     mortal_stack[1][waiting].write_text(point, encoding="utf-8")
 
-    await _nobody_is_forgotten(clinic, broken, patient, waiting)
+    table.killed("the one that waits", point, *await _nobody_is_forgotten(clinic, broken, patient, waiting))
 
 
 @pytest.mark.parametrize("point", _TAKING_OVER)
 async def test_the_replica_that_takes_over_dies(
-    clinic: Clinic, broken: Breakable, mortal_stack: tuple[StackUnderTest, dict[str, Path]], point: str
+    clinic: Clinic, broken: Breakable, mortal_stack: Mortal, table: FaultTable, point: str
 ) -> None:
     patient, sender, taker = await _ranked(clinic)
     # The first replica's text and call are both refused; then the provider works.
     await clinic.phone.break_down("500", sender=broken.running.url(sender), times=2)
     mortal_stack[1][taker].write_text(point, encoding="utf-8")
 
-    await _nobody_is_forgotten(clinic, broken, patient, taker)
+    table.killed("the one that takes over", point, *await _nobody_is_forgotten(clinic, broken, patient, taker))
 
 
 async def _ranked(clinic: Clinic) -> tuple[Patient, str, str]:
@@ -108,15 +111,15 @@ async def _ranked(clinic: Clinic) -> tuple[Patient, str, str]:
     return patient, first, second
 
 
-async def _nobody_is_forgotten(clinic: Clinic, broken: Breakable, patient: Patient, victim: str) -> None:
+async def _nobody_is_forgotten(clinic: Clinic, broken: Breakable, patient: Patient, victim: str) -> tuple[float, int]:
+    """How long the slower of both pages took, milliseconds, and how many came twice."""
     answer = await patient.answers_phq9(item9=3)
 
     async def dead() -> bool:
         return not broken.running.process(victim).alive()
 
     await clinic.eventually(dead, DIES_WITHIN_S, f"{victim} dies where it was told to")
-    for channel in ("sms", "voice"):
-        await clinic.ana.is_paged(answer, channel, PAGED_WITHIN_S)
+    firsts = [await clinic.ana.is_paged(answer, channel, PAGED_WITHIN_S) for channel in ("sms", "voice")]
     await broken.back(victim)
 
     cases = await clinic.both_see(patient, code=answer.code, state="received")
@@ -125,3 +128,4 @@ async def _nobody_is_forgotten(clinic: Clinic, broken: Breakable, patient: Patie
     pages = await clinic.phone.pages()
     assert {(page.to, page.code) for page in pages} == {(clinic.ana.number, answer.code)}
     assert max(Counter(page.channel for page in pages).values()) <= len(REPLICAS)
+    return max(clinic.since_ms(answer, page) for page in firsts), len(pages) - len(firsts)

@@ -10,18 +10,22 @@ from shared.contracts.topics import RISK_DEAD_LETTERS
 from shared.time.ids import fresh_id, page_code
 from tests.support.clinic import Answer, Clinic, Patient
 from tests.support.device import Page
-from tests.support.faults import REPLICAS, Breakable, all_records, flag_record, put_on_bus
+from tests.support.fault_table import FaultTable
+from tests.support.faults import DEAD_BUS, DEAD_STORE, REPLICAS, Breakable, all_records, flag_record, put_on_bus
 
 # From everything being ready to the page: intake's rescan, or the way back to the bus.
 FOUND_AGAIN_S = 6.0
 # From a replica being ready to the page of a flag that it knows from its journal.
 TAKEN_OVER_MS = 1_500.0
-# What their clients say about a dead store and a dead broker.
-SILENT_STORE, DEAD_BUS = "services.intake.timers", "aiokafka"
 
 
 async def _rings(clinic: Clinic, answer: Answer, within_s: float = FOUND_AGAIN_S) -> list[Page]:
     return [await clinic.ana.is_paged(answer, channel, within_s) for channel in ("sms", "voice")]
+
+
+async def _is_found_again(clinic: Clinic, answer: Answer, table: FaultTable, lost: str, ready_at_ms: float) -> None:
+    pages = await _rings(clinic, answer)
+    table.returned(lost, "ready", max(page.at_ms for page in pages) - ready_at_ms, FOUND_AGAIN_S * 1000.0)
 
 
 async def _rings_no_more(clinic: Clinic) -> None:
@@ -30,8 +34,10 @@ async def _rings_no_more(clinic: Clinic) -> None:
     await clinic.expect_no_surprises()
 
 
-async def test_a_stored_answer_outlives_the_bus_both_replicas_and_intake(clinic: Clinic, broken: Breakable) -> None:
-    broken.allow_errors(DEAD_BUS)
+async def test_a_stored_answer_outlives_the_bus_both_replicas_and_intake(
+    clinic: Clinic, broken: Breakable, table: FaultTable
+) -> None:
+    broken.allow_errors(*DEAD_BUS)
     patient, other = await clinic.enrol(), await clinic.enrol()
     await broken.kill(KAFKA, *REPLICAS)
 
@@ -43,16 +49,16 @@ async def test_a_stored_answer_outlives_the_bus_both_replicas_and_intake(clinic:
     assert valid.guidance
     assert invalid.guidance
     await broken.kill("intake")
-    await broken.back(KAFKA, *REPLICAS, "intake")
-    for answer in (valid, invalid):
-        await _rings(clinic, answer)
+    ready_at_ms = await broken.back(KAFKA, *REPLICAS, "intake")
+    for answer, what in ((valid, "a stored answer"), (invalid, "a refused answer")):
+        await _is_found_again(clinic, answer, table, f"Kafka, both replicas, then intake: {what}", ready_at_ms)
     await _rings_no_more(clinic)
     again = await patient.answers_phq9(item9=3, key=valid.key)
     assert (again.status, again.flag_id) in ((200, valid.flag_id), (201, valid.flag_id))
 
 
 async def test_what_nobody_could_keep_is_said_so_and_the_clients_retry_pages(clinic: Clinic, broken: Breakable) -> None:
-    broken.allow_errors(SILENT_STORE, DEAD_BUS)
+    broken.allow_errors(*DEAD_STORE, *DEAD_BUS)
     patient = await clinic.enrol()
     await broken.kill(KAFKA, MONGOD, *REPLICAS)
 
@@ -68,7 +74,7 @@ async def test_what_nobody_could_keep_is_said_so_and_the_clients_retry_pages(cli
 
 
 async def test_intake_dies_between_the_flag_and_the_store(clinic: Clinic, broken: Breakable) -> None:
-    broken.allow_errors(SILENT_STORE)
+    broken.allow_errors(*DEAD_STORE)
     patient, key = await clinic.enrol(), fresh_id()
     # With a dead store the flag is out and the document never gets there.
     await broken.kill(MONGOD)
@@ -86,7 +92,9 @@ async def test_intake_dies_between_the_flag_and_the_store(clinic: Clinic, broken
     await _rings_no_more(clinic)
 
 
-async def test_both_replicas_die_after_the_text_was_handed_over_and_before_the_call(clinic: Clinic, broken: Breakable) -> None:
+async def test_both_replicas_die_after_the_text_was_handed_over_and_before_the_call(
+    clinic: Clinic, broken: Breakable, table: FaultTable
+) -> None:
     patient = await clinic.enrol()
     await clinic.phone.break_down("hang", path="Calls")
     answer = await patient.answers_phq9(item9=3)
@@ -98,11 +106,12 @@ async def test_both_replicas_die_after_the_text_was_handed_over_and_before_the_c
     ready_at_ms = await broken.back(*REPLICAS)
 
     call = await clinic.ana.is_paged(answer, "voice", FOUND_AGAIN_S)
+    table.returned("both replicas, between text and call", "ready", call.at_ms - ready_at_ms, TAKEN_OVER_MS)
     assert call.at_ms - ready_at_ms <= TAKEN_OVER_MS
     await _rings_no_more(clinic)
 
 
-async def test_both_replicas_die_after_a_second_flag_joined(clinic: Clinic, broken: Breakable) -> None:
+async def test_both_replicas_die_after_a_second_flag_joined(clinic: Clinic, broken: Breakable, table: FaultTable) -> None:
     patient = await clinic.enrol()
     first = await patient.answers_phq9(item9=3)
     await _rings(clinic, first)
@@ -115,13 +124,16 @@ async def test_both_replicas_die_after_a_second_flag_joined(clinic: Clinic, brok
 
     ready_at_ms = await broken.back(*REPLICAS)
 
-    for page in await _rings(clinic, second):
-        assert page.at_ms - ready_at_ms <= TAKEN_OVER_MS
+    after_ms = max(page.at_ms for page in await _rings(clinic, second)) - ready_at_ms
+    table.returned("both replicas, after a second flag joined", "ready", after_ms, TAKEN_OVER_MS)
+    assert after_ms <= TAKEN_OVER_MS
     await clinic.both_see(patient, owner="ana", code=first.code)
     await _rings_no_more(clinic)
 
 
-async def test_both_journals_are_lost_and_the_bus_still_has_the_flag(clinic: Clinic, broken: Breakable) -> None:
+async def test_both_journals_are_lost_and_the_bus_still_has_the_flag(
+    clinic: Clinic, broken: Breakable, table: FaultTable
+) -> None:
     closed, patient = await clinic.enrol(), await clinic.enrol()
     earlier = await closed.answers_phq9(item9=3)
     await _rings(clinic, earlier)
@@ -131,22 +143,22 @@ async def test_both_journals_are_lost_and_the_bus_still_has_the_flag(clinic: Cli
     for replica in REPLICAS:
         broken.lose_journal(replica)
 
-    await broken.back(*REPLICAS)
+    ready_at_ms = await broken.back(*REPLICAS)
 
-    await _rings(clinic, answer)
+    await _is_found_again(clinic, answer, table, "both replicas and their journals, intake", ready_at_ms)
     # The bus is read a day back; what a human has closed is known from the store, and pages nobody.
     await _rings_no_more(clinic)
 
 
-async def test_a_bookmark_out_of_range_means_reading_a_day_back(clinic: Clinic, broken: Breakable) -> None:
+async def test_a_bookmark_out_of_range_means_reading_a_day_back(clinic: Clinic, broken: Breakable, table: FaultTable) -> None:
     patient = await clinic.enrol()
     answer = await _only_on_the_bus(clinic, broken, patient)
     for replica in REPLICAS:
         broken.misplace_bookmark(replica, offset=10**9)
 
-    await broken.back(*REPLICAS)
+    ready_at_ms = await broken.back(*REPLICAS)
 
-    await _rings(clinic, answer)
+    await _is_found_again(clinic, answer, table, "both replicas, bookmarks out of range, intake", ready_at_ms)
 
     async def said() -> bool:
         return all("bookmark_out_of_range" in broken.running.log(replica) for replica in REPLICAS)

@@ -99,6 +99,28 @@ async def test_whoever_acknowledges_late_hears_who_has_the_patient(clinic: Clini
     await clinic.both_see(patient, owner="ben", state="owned", roles={"owner": "ben", "second": "ana"})
 
 
+async def test_imminent_danger_rings_on_until_two_people_of_distinct_roles_have_the_patient(clinic: Clinic) -> None:
+    patient = await clinic.enrol()
+    flag = await clinic.another_service_flags(patient, "imminent")
+    for channel in ("sms", "voice"):
+        await clinic.ana.is_paged(flag, channel, level="imminent")
+    await clinic.ana.replies(flag.code)
+    await clinic.both_see(patient, owner="ana", state="owned")
+
+    # Ben is a clinician like Ana, Sue a supervisor.
+    for person, steps in ((clinic.ben, 1), (clinic.sue, 2)):
+        for channel in ("sms", "voice"):
+            await person.is_paged(flag, channel, within_s=steps * clinic.step_s + FIRST_PAGE_S)
+    await clinic.ben.replies(flag.code)
+    await clinic.sees(patient, owner="ana", roles={"owner": "ana", "second": "ben"})
+    case = await clinic.case_of(patient)
+    assert epoch_s(case["next_due"]) < clinic.clock.now_s() + 60.0, "two of one role are not enough"
+    await clinic.sue.replies(flag.code)
+
+    await clinic.both_see(patient, owner="ana", state="owned")
+    await clinic.both_are_quiet(patient, for_s=30.0)
+
+
 async def test_a_bare_one_with_two_cases_lists_their_codes_and_takes_neither(clinic: Clinic) -> None:
     first, second = await clinic.enrol(), await clinic.enrol()
     one, two = await first.answers_phq9(item9=3), await second.answers_phq9(item9=3)

@@ -7,6 +7,7 @@ from pymongo import AsyncMongoClient
 from deploy.local.stack import MONGOD
 from services.crisis.domain.timeline import GENESIS, hash_of
 from tests.support.clinic import FIRST_PAGE_S, HEARD_S, Clinic, Patient
+from tests.support.faults import DEAD_STORE
 from tests.support.stack import StackFactory, StackUnderTest
 
 BACK_S = 20.0
@@ -16,7 +17,7 @@ async def test_with_the_store_dead_people_are_paged_and_answer_and_the_case_is_w
     stack: StackFactory,
 ) -> None:
     running = await stack(profile="test", own_mongo=True)
-    running.allow_errors("services.intake.timers")
+    running.allow_errors(*DEAD_STORE)
     async with Clinic(running) as clinic:
         patient = await clinic.enrol()
         await running.kill(MONGOD)
@@ -37,6 +38,8 @@ async def test_with_the_store_dead_people_are_paged_and_answer_and_the_case_is_w
         for what, body in _DECISIONS.items():
             refused = await clinic.does(what, patient, {**body, "flags": [answer.flag_id]})
             assert (refused.status, refused.problem) == (503, "store-silent"), what
+        assert (await clinic.does("offer", patient, {"to": "sue"}, by="ben")).status == 200
+        assert (await clinic.does("accept", patient, by="sue")).status == 503
         await clinic.both_see(patient, owner="ben", state="owned")
 
         await running.restart(MONGOD)

@@ -171,19 +171,25 @@ class Clinic:
 
     async def replay(self, answer: Answer, replica: int) -> Told:
         """Send an answer's flag straight to a replica once more, as intake's resend does, as if it were new."""
-        patient = answer.patient
-        assert patient is not None
-        flag: dict[str, Any] = {"flag_id": answer.flag_id, "programme_id": "default", "level": answer.level}
-        flag |= {
-            "patient_id": patient.patient_id,
-            "rule": "phq9.q9",
-            "source_id": fresh_id(),
-            "accepted_at": iso(self.clock.now_s()),
-            "age_ms": 0,
-            "routing": {},
-        }
+        assert answer.patient is not None
+        return await self._flag(answer.flag_id, str(answer.level), answer.patient, replica)
+
+    async def another_service_flags(self, patient: Patient, level: str) -> Answer:
+        """A flag that comes from elsewhere than an answer sheet, by the express lane to every replica."""
+        flag_id, sent_at_ms = fresh_id(), self.now_ms()
+        told = await self.on_both(lambda replica: self._flag(flag_id, level, patient, replica))
+        assert {one.status for one in told} == {202}, told
+        body = {"flag": {"flag_id": flag_id, "level": level}}
+        answer = Answer(202, body, patient=patient, sent_at_ms=sent_at_ms, told_at_ms=self.now_ms())
+        self._answers.append(answer)
+        return answer
+
+    async def _flag(self, flag_id: str, level: str, patient: Patient, replica: int) -> Told:
+        flag: dict[str, Any] = {"flag_id": flag_id, "programme_id": "default", "level": level, "rule": "phq9.q9"}
+        flag |= {"patient_id": patient.patient_id, "source_id": fresh_id(), "accepted_at": iso(self.clock.now_s())}
         headers = {"Authorization": f"Bearer {self.servers.token('service', 'intake', ('flag.write',))}"}
-        return await self.call("POST", f"{self.servers.url(f'crisis-{replica}')}/v1/risk-flags", flag, headers)
+        url = f"{self.servers.url(f'crisis-{replica}')}/v1/risk-flags"
+        return await self.call("POST", url, {**flag, "age_ms": 0, "routing": {}}, headers)
 
     # Looking at both replicas
 

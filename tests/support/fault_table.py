@@ -12,14 +12,40 @@ from tests.support.load import Paged
 
 WRITE_VARIABLE = "VIGIL_WRITE_FAULT_TABLE"
 PUBLISHED = ROOT / "docs" / "operations" / "fault-table.md"
-_HEAD = ("what is broken", "flags", "pages", "twice", "lost", "p50 ms", "p99 ms", "max ms", "bound ms", "floor p99 ms")
+_HEAD = (
+    "what is broken, under load",
+    "flags",
+    "pages",
+    "twice",
+    "lost",
+    "p50 ms",
+    "p99 ms",
+    "max ms",
+    "bound ms",
+    "floor p99 ms",
+)
+_RETURN_HEAD = ("what was lost", "counted from", "page after ms", "bound ms")
+_KILL_HEAD = ("who dies", "where", "page after ms", "twice")
 _PREFACE = """# Faults: what was broken, and what it cost
 
-Written by `tests/faults` on {date} ({machine}). Each row is one run: {load}; every high flag is two pages, a text and a call.
-Times run from pressing send in the patient's client to the page on the phone's side, or from the moment named in the row. `twice`
-counts pages beyond the first per flag and channel. `floor` is one small HTTP request and one fsync on this machine, when
-nothing was sent → while the row ran; a bound is multiplied by four, and says so, only where the floor stood above three times
-its quiet value.
+Written by `tests/faults` on {date} ({machine}), by `VIGIL_WRITE_FAULT_TABLE=1 make test-faults`. Every high flag is two pages, a
+text and a call. Times run from pressing send in the patient's client to the page at the provider, or from the moment named in
+the row; `twice` counts pages beyond the first per flag and channel.
+
+## Under load
+
+Each row is one run: {load}. `floor` is one small HTTP request and one fsync on this machine, when nothing was sent → while the
+row ran; a bound is multiplied by four, and says so, only where the floor stood above three times its quiet value.
+
+"""
+_RETURNS = """
+## After everything was dead
+
+"""
+_KILLS = """
+## SIGKILL between acceptance and hand-over
+
+Named by port and method, before or after the call; the other replica is whole. Nobody was lost.
 
 """
 
@@ -51,17 +77,29 @@ class Row:
 
 
 class FaultTable:
-    """Rows in the order in which they were measured."""
+    """What was measured, in that order; `load` describes a row's run."""
 
-    def __init__(self, load: str) -> None:
-        self._load = load
+    def __init__(self) -> None:
+        self.load = ""
         self.rows: list[Row] = []
+        self._returns: list[tuple[str, ...]] = []
+        self._kills: list[tuple[str, ...]] = []
+
+    def returned(self, lost: str, since: str, after_ms: float, bound_ms: float) -> None:
+        """A flag that outlived the loss of everything named was paged so long after a moment."""
+        self._returns.append((lost, since, f"{after_ms:.0f}", f"{bound_ms:.0f}"))
+
+    def killed(self, who: str, where: str, after_ms: float, twice: int) -> None:
+        """A replica died at a kill point; the slower page came so long after pressing send."""
+        self._kills.append((who, where, f"{after_ms:.0f}", str(twice)))
 
     def text(self) -> str:
         """The page."""
         date = iso(SystemClock().now_s())[:10]
-        preface = _PREFACE.format(date=date, machine=_machine(), load=self._load)
-        return preface + _markdown([_HEAD, *(row.cells() for row in self.rows)])
+        parts = [_PREFACE.format(date=date, machine=_machine(), load=self.load)]
+        parts.append(_markdown([_HEAD, *(row.cells() for row in self.rows)]))
+        parts += [_RETURNS, _markdown([_RETURN_HEAD, *self._returns]), _KILLS, _markdown([_KILL_HEAD, *self._kills])]
+        return "".join(parts)
 
     def write(self, beside: Path) -> Path:
         """Write it where it is asked for; returns where that was."""
@@ -74,13 +112,14 @@ class FaultTable:
 def _markdown(lines: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
 
+    numbers = [column > 0 and all(line[column][:1].isdigit() for line in lines[1:]) for column in range(len(widths))]
+
     def line(cells: Sequence[str]) -> str:
-        first, *others = zip(cells, widths, strict=True)
-        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+        padded = [c.rjust(w) if number else c.ljust(w) for c, w, number in zip(cells, widths, numbers, strict=True)]
         return f"| {' | '.join(padded)} |\n"
 
-    rule = f"|{'-' * (widths[0] + 2)}|{'|'.join('-' * (width + 1) + ':' for width in widths[1:])}|\n"
-    return line(lines[0]) + rule + "".join(line(cells) for cells in lines[1:])
+    rules = ["-" * (w + 1) + ":" if number else "-" * (w + 2) for w, number in zip(widths, numbers, strict=True)]
+    return line(lines[0]) + f"|{'|'.join(rules)}|\n" + "".join(line(cells) for cells in lines[1:])
 
 
 def _machine() -> str:

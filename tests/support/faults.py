@@ -20,6 +20,9 @@ from tests.support.error_lines import error_lines, unexplained
 from tests.support.stack import StackUnderTest
 
 REPLICAS = ("crisis-0", "crisis-1")
+# Whose clients complain, and may, while the store or the bus is dead.
+DEAD_STORE = ("services.intake.timers", "pymongo")
+DEAD_BUS = ("aiokafka",)
 _CLOCK = SystemClock()
 
 
