@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from services.intake.ports import StoreSilent
+from shared.time.clock import ManualClock
 from tests.unit.intake.house import House
 from tests.unit.intake.test_answers import flag_id_of
 
@@ -106,20 +107,35 @@ async def test_refused_sheets_are_not_forgotten_either() -> None:
     assert {flag["flag_id"] for flag in house.bus.flags} == {flag_id_of(invalid), flag_id_of(unknown)}
 
 
-async def test_a_flag_that_comes_again_on_another_day_is_kept_in_the_same_document() -> None:
-    house = House()
+async def test_the_same_sheet_on_another_day_is_another_flag_kept_in_the_same_document() -> None:
+    clock = ManualClock()
+    house = House(clock=clock)
     patient = await house.enrol()
-    word = await house.send(patient)
+    first = await house.send(patient)
     await house.turns()
     await house.keeper.clear_once()
-    assert word.document is not None
-    entry = {"flag_id": "another", "at": house.clock.now_s(), "event": {}}
-    await house.assessments.keep_pending(word.document["_id"], patient, entry)
-    await house.assessments.keep_pending(word.document["_id"], patient, entry)
-    assert await house.pending() == ["another"]
-    await house.assessments.clear_pending([(word.document["_id"], patient, "another")])
-    await house.assessments.keep_pending(word.document["_id"], patient, entry)
-    assert await house.pending() == [], "confirmed once, it does not come back"
+    clock.advance(86_400.0)
+    house.everything("dead")
+    again = await house.send(patient)
+    assert (again.kind, again.flagged) == ("repeated", True)
+    assert await house.pending() == [flag_id_of(again)]
+    assert flag_id_of(again) != flag_id_of(first)
+    house.everything("ok")
+    assert await house.keeper.rescan_once() == 1
+    await house.turns()
+    await house.keeper.clear_once()
+    assert {flag["flag_id"] for flag in house.bus.flags} == {flag_id_of(first), flag_id_of(again)}
+
+
+async def test_a_flag_that_both_lanes_have_confirmed_does_not_come_back_with_a_retry() -> None:
+    house = House()
+    patient = await house.enrol()
+    await house.send(patient)
+    await house.turns()
+    assert await house.keeper.clear_once() == 1
+    house.everything("dead")
+    assert (await house.send(patient)).kind == "repeated"
+    assert await house.pending() == []
 
 
 async def test_the_rescan_goes_round_in_pages_so_that_poison_hides_nobody() -> None:

@@ -154,19 +154,34 @@ async def test_a_defect_in_one_entry_keeps_it_and_lets_the_others_go() -> None:
     assert await case.left("a") == ["bad", "2"]
 
 
-async def test_one_document_is_in_one_hand_and_a_bounded_number_at_once() -> None:
+async def test_a_bounded_number_of_documents_is_under_way() -> None:
     case = Case(RelaySettings(at_once=3, beat_s=0.0))
     case.bus.gate = asyncio.Event()
     async with case.running():
         for number in range(10):
             await case.write(f"d{number}", f"{number}")
-        case.relay.wake("d0", "p", [{"id": "0b", "at": 0.0}])
         await case.settle(1.0)
         assert case.bus.most == 3
         case.bus.gate.set()
-        await case.passes(lambda: len(case.bus.taken) == 11)
+        await case.passes(lambda: len(case.bus.taken) == 10)
+
+
+async def test_one_document_is_in_one_hand() -> None:
+    case = Case()
+    case.bus.gate = asyncio.Event()
+    async with case.running():
+        await case.write("a", "1")
+        await case.passes(lambda: case.bus.at_once == 1)
+        case.relay.wake("a", "p", [{"id": "2", "at": 0.0}])
+        await case.write("b", "3")
+        await case.passes(lambda: case.bus.at_once == 2)
+        await case.settle(1.0)
+        # The third entry is another document's; the second waits for the first.
+        assert case.bus.at_once == 2
+        case.bus.gate.set()
+        await case.passes(lambda: len(case.bus.taken) == 3)
     order = [entry for _, entry in case.bus.taken]
-    assert order.index("0") < order.index("0b")
+    assert order.index("1") < order.index("2")
 
 
 async def test_what_waits_is_bounded_and_the_scan_finds_the_rest() -> None:
