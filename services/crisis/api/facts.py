@@ -105,7 +105,8 @@ def facts_by_patient(told: list[dict[str, Any]], now: float) -> dict[str, list[F
     found: dict[str, list[Flag | Fact]] = {}
     for wire in told:
         try:
-            found.setdefault(str(wire["patient_id"]), []).append(from_wire(wire, now))
+            item = from_wire(wire, now)
+            found.setdefault(str(wire["patient_id"]), []).append(item)
         except (Garbled, KeyError):
             continue
     return found

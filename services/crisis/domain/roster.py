@@ -139,7 +139,7 @@ def _person(raw: object, where: str) -> Person:
     zone = _word(told, "zone", where)
     try:
         ZoneInfo(zone)
-    except (OSError, ValueError):
+    except (LookupError, OSError, ValueError):
         raise RosterRefused(f"{where}.zone: {zone!r} is no IANA time zone; write for example America/New_York") from None
     methods = tuple(
         _method(one, f"{where}.contact_methods[{index}]") for index, one in enumerate(_list(told, "contact_methods", where))

@@ -121,7 +121,7 @@ async def begun(bus: Bus, path: Path, mark: Bookmark | None, consumer: Consumer)
     if mark is not None:
         bus.file.write(mark)
     reader = lane_over(bus.lane, path).reader
-    await reader._seek(consumer)  # type: ignore[arg-type]
+    await reader._seek(consumer)
     return consumer.places()
 
 
@@ -154,7 +154,7 @@ async def test_with_nothing_younger_than_a_day_it_begins_at_the_end(bus: Bus, tm
 async def test_a_partition_nobody_has_answered_for_is_not_at_its_end(bus: Bus, mark: int | None, at_end: bool) -> None:
     tp = TopicPartition(TOPIC, 0)
     consumer = Consumer(marks={0: mark}, positions={tp: 100})
-    assert await bus.reader._is_at_end(consumer, tp) is at_end  # type: ignore[arg-type]
+    assert await bus.reader._is_at_end(consumer, tp) is at_end
 
 
 # What is taken

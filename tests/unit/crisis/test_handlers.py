@@ -1,6 +1,6 @@
 """What clinicians do to a case, and what they are told."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -246,11 +246,12 @@ async def test_closing_an_outdated_version_is_refused(paged: Lane) -> None:
 async def test_a_closed_case_takes_no_more_orders(paged: Lane) -> None:
     await paged.handlers.resolve(FIRST, ANA, None, (FIRST,), "low", None)
     await paged.flagged(paged.flag("after"))
-    for order in (
+    orders: list[Callable[[], object]] = [
         lambda: paged.handlers.acknowledge(FIRST, ANA, "clinician"),
         lambda: paged.handlers.progress(FIRST, ANA, "calling"),
         lambda: paged.handlers.escalate(FIRST, ANA),
-    ):
+    ]
+    for order in orders:
         with pytest.raises(Refused, match="closed") as refused:
             order()
         assert refused.value.standing.state == "closed"

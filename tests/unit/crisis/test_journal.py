@@ -178,10 +178,15 @@ async def test_a_record_that_is_too_long_is_no_disk_trouble(opened: Callable[[],
     assert not journal.trouble
 
 
-async def test_foreign_files_in_the_directory_are_left_alone(opened: Callable[[], DiskJournal], directory: Path) -> None:
+@pytest.fixture
+def foreign_files(directory: Path) -> None:
     directory.mkdir()
     (directory / "bookmark.json").write_text("{}")
     (directory / "notes.journal").write_text("not ours")
+
+
+@pytest.mark.usefixtures("foreign_files")
+async def test_foreign_files_in_the_directory_are_left_alone(opened: Callable[[], DiskJournal]) -> None:
     await filled(opened, b"one")
     assert kept(opened()) == [b"one"]
 
@@ -199,8 +204,7 @@ async def test_old_segments_are_those_nobody_writes_any_more(opened: Callable[[]
 
 async def test_only_its_owner_reads_a_journal(opened: Callable[[], DiskJournal], directory: Path) -> None:
     segment = await filled(opened, b"one")
-    assert segment.stat().st_mode & 0o077 == 0
-    assert directory.stat().st_mode & 0o077 == 0
+    assert [os.stat(path).st_mode & 0o077 for path in (segment, directory)] == [0, 0]
 
 
 async def test_closing_syncs_what_is_left(directory: Path) -> None:

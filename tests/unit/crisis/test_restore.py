@@ -14,6 +14,7 @@ from services.crisis.domain.facts import Acknowledged, Closed, Flag, Handed
 from services.crisis.domain.replies import Reply
 from services.crisis.gateways.journal import DiskJournal, Frame, segments_in
 from services.crisis.restore import Restore, SegmentExpiry, expire, flags_in, kept_skew
+from shared.contracts.risk import RiskFlagged
 from tests.unit.crisis.lane import ANA, Lane, as_body
 
 
@@ -41,9 +42,8 @@ async def next_life(lane: Lane) -> Lane:
     return after
 
 
-async def post(lane: Lane, *events: object, age_ms: float | None = 0.0) -> Ticket:
-    ticket = lane.acceptance.write_down(orjson.dumps(as_body(*events, age_ms=age_ms)))  # type: ignore[arg-type]
-    return ticket
+async def post(lane: Lane, *events: RiskFlagged, age_ms: float | None = 0.0) -> Ticket:
+    return lane.acceptance.write_down(orjson.dumps(as_body(*events, age_ms=age_ms)))
 
 
 async def test_a_flag_that_was_never_finished_is_read_again(lane: Lane) -> None:
