@@ -209,6 +209,9 @@ class Clerk:
             raise StoreSilent("the store has not answered yet")
 
     async def _load(self, patient_id: str) -> None:
+        if not self._clock.settled:
+            # Stamps in the store are by its clock: they must not meet those of a clock that it has not set yet.
+            raise StoreSilent("the store's clock is not known yet")
         entry = self._table.entries.get(patient_id)
         flag_ids = tuple(entry.ledger.open_flags()) if entry is not None else ()
         found = await self._cases.load(patient_id, flag_ids)

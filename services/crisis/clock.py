@@ -13,7 +13,13 @@ class CrisisClock:
     def __init__(self, clock: Clock, kept_skew_s: float = 0.0) -> None:
         self._clock = clock
         self._offset_s = clock.now_s() - clock.monotonic_s() + kept_skew_s
+        self._was_set = abs(kept_skew_s) >= 0.001
         self.settled = False
+
+    @property
+    def comparable(self) -> bool:
+        """Whether other machines' dates mean anything on this clock: the store has set it, in this life or an earlier one."""
+        return self.settled or self._was_set
 
     def now(self) -> float:
         """Now, seconds since the epoch."""

@@ -179,8 +179,8 @@ class BusLane:
 
     def _take(self, tp: TopicPartition, record: "ConsumerRecord[bytes, bytes]", fresh: bool) -> None:
         raw = record.value or b""
-        # Before the store has set this replica's clock no date can be compared with it: a fresh copy counts as age 0.
-        dated = self._clock.settled or not fresh
+        # Before the store has set this replica's clock no date can be compared with it: such a copy counts as age 0.
+        dated = self._clock.settled if fresh else self._clock.comparable
         ticket = self._acceptance.write_down(raw, dated=dated)
         try:
             envelope = envelope_of(record.headers)

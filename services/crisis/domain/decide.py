@@ -97,6 +97,7 @@ class _Due:
     old: bool
     look: bool
     busy: bool
+    handed_before: bool
     avoid_provider: str | None
 
 
@@ -241,7 +242,7 @@ def _due(case: Case, intent: _Intent, situation: Situation, order: tuple[str, ..
     first = not handed and n == 0
     avoid = last.provider if last is not None else None
     old = not heard.fresh and situation.now < heard.at + times.record_wait_old
-    return _Due(intent, due, n, first, fresh, old, look, silenced_until > situation.now, avoid)
+    return _Due(intent, due, n, first, fresh, old, look, silenced_until > situation.now, bool(handed), avoid)
 
 
 def _own_refusal(tries: list[Try], last: Try | None, situation: Situation) -> float | None:
@@ -338,7 +339,8 @@ def _page(ledger: Ledger, case: Case, group: list[_Due], situation: Situation, a
         attempt,
         intent.flag,
         case.levels[intent.flag.flag_id],
-        first=all(due.first for due in group),
+        # What was intended as a flag's first page stays one, although somebody else may have begun meanwhile.
+        first=len(group) == 1 and attempt.n == 0 and not gravest.handed_before,
         fresh=all(due.fresh for due in group),
         look=any(due.look for due in group),
         avoid_provider=gravest.avoid_provider,

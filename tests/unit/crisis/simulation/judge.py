@@ -90,10 +90,10 @@ def a_provider_that_recovers_is_used_soon(run: Run) -> Iterator[str]:
     if len(run.scene.kinds) != 1 or not run.scene.kinds <= set(PROVIDER):
         return
     (kind,) = run.scene.kinds
-    (window,) = run.scene.windows
+    back_at = max(window.ends for window in run.scene.windows)
     after_s = {"twilio refuses": 1.55, "twilio slow": 1.0}.get(kind, 33.2)
     for raised in run.scene.flags:
-        back = raised.at if run.scene.two_providers else max(raised.at, window.ends + after_s)
+        back = raised.at if run.scene.two_providers else max(raised.at, back_at + after_s)
         until = back + BOUND_S + 0.1
         if owner_when_raised(run, raised, margin_s=-0.5) or ended_before(run, raised, until):
             continue

@@ -121,7 +121,8 @@ class Life:
     def _start(self) -> None:
         clinic, machine, loop = self.clinic, self.machine, self.loop
         times = clinic.times
-        self.clock = CrisisClock(SimClock(loop, machine.wall_off_s), machine.kept_skew_s)
+        kept_skew_s = next((body[1] for kind, _, body in reversed(machine.frames) if kind == "shift"), machine.kept_skew_s)
+        self.clock = CrisisClock(SimClock(loop, machine.wall_off_s), kept_skew_s)
         self.table = clinic.make_table(times.known)
         providers = {
             name: ProviderPath(name, machine, self.number, loop, clinic.took)
@@ -210,21 +211,21 @@ class Life:
             if kind == "facts":
                 self.table.take_in(patient_id, body, self.clock.now(), fresh=False)
             elif kind == "shift":
-                self.table.shift(body)
+                self.table.shift(body[0])
             else:
                 replies.append(body)
         self.handlers.remember(replies)
 
     def _shift(self, by_s: float) -> None:
         self.table.shift(by_s)
-        self.machine.frames.append(("shift", "", by_s))
+        self.machine.frames.append(("shift", "", (by_s, self.clock.skew_s)))
         self.clinic.say(self.machine.name, f"clock set by {by_s:+.3f} s")
         self.engine.reconsider_all()
 
     async def _keep_bookmark(self) -> None:
         while True:
             await self.clock.sleep(self.clinic.times.bookmark)
-            self.machine.kept_skew_s = self.clock.skew_s
+            self.machine.kept_skew_s = round(self.clock.skew_s, 3)
             self.machine.bus_read = self._bus_position
 
     # The lanes
@@ -289,7 +290,8 @@ class Life:
         while self._bus_position < len(records):
             flag, accepted_at = records[self._bus_position]
             now = self.clock.now()
-            at = now if fresh and not self.clock.settled else min(now, accepted_at)
+            dated = self.clock.settled if fresh else self.clock.comparable
+            at = min(now, accepted_at) if dated else now
             self._accept(flag, at, fresh=fresh)
             self._bus_position += 1
 

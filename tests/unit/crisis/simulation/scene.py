@@ -37,6 +37,8 @@ SINGLE = (
     "clocks",
     "late start",
 )
+# Those that strike hardest at the worst moment are tried more often.
+OFTEN = (*SINGLE, *2 * ("crash", "freeze", "path hangs"), "path refused", "link cut")
 PROVIDER = ("twilio refuses", "twilio hangs", "twilio resets", "twilio slow")
 STORE = ("store refuses", "store hangs", "store slow", "store ambiguous")
 
@@ -160,14 +162,14 @@ def all_is_well(scene: Scene) -> None:
 def one_fault_at_the_first_page(scene: Scene) -> None:
     """The worst moment for one thing of ours to break: just as the flag comes."""
     _raise_some(scene)
-    _break(scene, scene.chance.choice(SINGLE), _about(scene, 0.0))
+    _break(scene, scene.chance.choice(OFTEN), _about(scene, 0.0))
     _somebody_answers(scene, 0.2)
 
 
 def one_fault_at_a_later_step(scene: Scene) -> None:
     """Something of ours breaks while the case escalates or rings again."""
     _raise_some(scene)
-    _break(scene, scene.chance.choice(SINGLE), _about(scene, scene.chance.choice((STEP_S, 2 * STEP_S, 3 * STEP_S))))
+    _break(scene, scene.chance.choice(OFTEN), _about(scene, scene.chance.choice((STEP_S, 2 * STEP_S, 3 * STEP_S))))
     _somebody_answers(scene, 0.2)
     _somebody_closes(scene, 0.2)
 
@@ -180,7 +182,7 @@ def a_flag_joins(scene: Scene) -> None:
     scene.answering[owner] = Answering(0.4, chance.choice(("code", "link")))
     _raise(scene, first.at + chance.choice((2.0, 5.0) if owner == ADAEZE else (5.0, 7.0)), first.flag.patient_id)
     if chance.random() < 0.5:
-        _break(scene, chance.choice(SINGLE), _about(scene, 0.0))
+        _break(scene, chance.choice(OFTEN), _about(scene, 0.0))
 
 
 def the_provider_breaks(scene: Scene) -> None:
@@ -198,7 +200,7 @@ def people_are_slow(scene: Scene) -> None:
     scene.answering[chance.choice((ADAEZE, BRUNO))] = Answering(0.4, chance.choice(("code", "bare", "link")))
     _somebody_closes(scene, 0.5)
     if chance.random() < 0.4:
-        _break(scene, chance.choice(SINGLE), _about(scene, chance.choice((0.0, STEP_S))))
+        _break(scene, chance.choice(OFTEN), _about(scene, chance.choice((0.0, STEP_S))))
 
 
 def clocks_are_wrong_and_the_store_is_away(scene: Scene) -> None:
