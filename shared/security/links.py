@@ -15,6 +15,7 @@ from dataclasses import dataclass
 _TAG_BYTES = 6
 _PERSON_BYTES = 4
 KEY_MIN_BYTES = 16
+LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ def sign_link(key: bytes, flag_id: str, person_id: str, expires_at_s: float) -> 
 
 def read_link(key: bytes, token: str) -> Link:
     """The content of a token; raises ForgedLink. Expiry is the caller's to judge, by its own clock."""
+    if len(token) != LENGTH:
+        raise ForgedLink("not a link token")
     try:
         raw = base64.b64decode(token.encode(), b"-_", validate=True)
     except (ValueError, UnicodeEncodeError):
