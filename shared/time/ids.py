@@ -3,14 +3,17 @@
 import uuid
 
 _VIGIL = uuid.UUID("5c1a6f0e-6a0b-5d0a-9b7e-0f6f6b1d9a11")
-# Parts are joined by \x1f; within them it is written in another way, and so is what that begins with.
-_ESCAPED = {0x1E: "\x1e0", 0x1F: "\x1e1"}
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def derived_id(*parts: str) -> str:
     """The uuid5 of the parts: the same parts always give the same id, no two different tuples collide by joining."""
-    return str(uuid.uuid5(_VIGIL, "\x1f".join(part.translate(_ESCAPED) for part in parts)))
+    return str(uuid.uuid5(_VIGIL, "\x1f".join(map(_escaped, parts))))
+
+
+def _escaped(part: str) -> str:
+    # Parts are joined by \x1f; within them it is written in another way, and so is what that begins with.
+    return part.replace("\x1e", "\x1e0").replace("\x1f", "\x1e1")
 
 
 def fresh_id() -> str:
