@@ -17,6 +17,7 @@ IN_CI = bool(os.environ.get("CI"))
 _TESTS = Path(__file__).parent
 # Rules and structure: whoever reaches for the network there has put a rule in the wrong place.
 _WITHOUT_SOCKETS = ("unit", "architecture", "contract")
+_SERVERS = pytest.StashKey[str]()
 _NOT_RUN = pytest.StashKey[set[str]]()
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
@@ -35,6 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(config.stash.get(_SERVERS, "servers: none were needed"))
     reasons: set[str] = config.stash[_NOT_RUN]
     for reason in sorted(reasons):
         terminalreporter.write_sep("!", "A TIER DID NOT RUN", red=True, bold=True)
@@ -46,6 +48,7 @@ async def servers(pytestconfig: pytest.Config) -> AsyncIterator[Servers]:
     """The run's Kafka and MongoDB; in CI a machine that cannot have them fails the run."""
     try:
         async with found_servers(await Run.open()) as found:
+            pytestconfig.stash[_SERVERS] = f"servers: {found.origin}; Kafka {found.kafka}, MongoDB {found.mongo}"
             yield found
     except MachineLacks as lack:
         if IN_CI:

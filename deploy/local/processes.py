@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from shared.time.clock import SystemClock
 
 STOP_WITHIN_S = 15.0
 _KILLED_WITHIN_S = 10.0
+_FORGOTTEN_WITHIN_S = 3.0
 _LOOK_EVERY_S = 0.02
 _STANDSTILL_EVERY_S = 0.001
 # A recorded start time and the system's idea of it may differ by a correction of the clock; ids are not reused that fast.
@@ -265,6 +266,19 @@ def run_command(plan: ProcessPlan) -> Spawned:
             process_group=0,
         )
     return child.pid, child
+
+
+async def all_gone(pids: Iterable[int]) -> bool:
+    """Wait a moment until the system has forgotten these ended processes too; returns whether it has.
+
+    They are not our children: the machine's first process takes note of their end, some of those in containers late or never.
+    """
+    left = list(pids)
+
+    async def gone() -> bool:
+        return not any(psutil.pid_exists(pid) for pid in left)
+
+    return await eventually(gone, _FORGOTTEN_WITHIN_S)
 
 
 async def eventually(happened: Callable[[], Awaitable[bool]], within_s: float) -> bool:

@@ -16,7 +16,7 @@ from deploy.local.mongo.replica_set import mongo_uri, mongod_command, store_read
 from deploy.local.plan import Layout, StackOptions, phone_plan, server_plan, service_plans
 from deploy.local.ports import LOOPBACK, contract_ports, free_ports
 from deploy.local.prepare import Parts
-from deploy.local.processes import Process, ProcessPlan
+from deploy.local.processes import Process, ProcessPlan, all_gone
 from deploy.local.record import StackRecord, read_record, write_record
 
 READY_WITHIN_S = 60.0
@@ -230,6 +230,7 @@ async def stop_recorded(home: Home) -> list[str] | None:
         return None
     processes = [process for process in record.processes() if process.alive()]
     await stop_all(processes)
+    await all_gone(process.pid for process in processes)
     home.record.unlink(missing_ok=True)
     return [process.name for process in processes]
 
