@@ -175,7 +175,7 @@ class _Replica:
 
     def _build_engine(self) -> None:
         self.fact_journal = FactJournal(self.journal, self.observed.on_disk_trouble)
-        relay = CaseRelay(self.cases, self.bus, self.clock, self.times.clerk)
+        relay = CaseRelay(self.cases, self.bus, self.clock, self.times.relay)
         self.clerk = Clerk(
             me=self.me,
             clock=self.clock,

@@ -5,6 +5,7 @@ A patient is due → `decide` → record → act. Fresh flags act beside the rec
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -95,6 +96,7 @@ class Engine:
         self._cares: set[asyncio.Task[None]] = set()
         self._cared_for: set[_Key] = set()
         self._sends: set[asyncio.Task[None]] = set()
+        self._under_way: Counter[str] = Counter()
         self._loop = asyncio.get_running_loop()
         self._beat_at = self._loop.time()
         # On the loop's clock: the crisis clock may be set under it.
@@ -118,14 +120,20 @@ class Engine:
         self.touch(patient_id)
         return new
 
-    def say(self, patient_id: str, items: Sequence[Flag | Fact]) -> None:
-        """State something of this replica's own: table, disk and peers, then act on what follows."""
+    def say(self, patient_id: str, items: Sequence[Flag | Fact], *, urgent: bool = True) -> None:
+        """State something of this replica's own: table, disk and peers at once, the store with the next batch.
+
+        What is not `urgent` waits for the store until something else is written, `second_hand` at most.
+        """
         new = self._table.take_in(patient_id, items, self._clock.now(), fresh=False)
         if not new:
             return
         self._peers.spread(patient_id, new)
         self._journal.keep(patient_id, new)
-        self._recorder.note(patient_id)
+        if urgent:
+            self._recorder.note(patient_id)
+        else:
+            self._recorder.note_later(patient_id)
         self._tell(patient_id, new)
 
     def touch(self, patient_id: str) -> None:
@@ -159,7 +167,8 @@ class Engine:
         entry.held.pop(page.attempt, None)
         task = self._loop.create_task(self._send(patient_id, page, provider, now))
         self._sends.add(task)
-        task.add_done_callback(self._sends.discard)
+        self._under_way[patient_id] += 1
+        task.add_done_callback(lambda done: self._sent(patient_id, done))
         said: list[Flag | Fact] = [Sending(page.attempt, provider, at=now)]
         if page.first:
             # Whoever hears that it is being sent must also know what: the flag travels with its first page.
@@ -187,7 +196,16 @@ class Engine:
         self.say(patient_id, [outcome])
         self.touch(patient_id)
         if isinstance(outcome, Handed):
+            if self._under_way[patient_id] > 1:
+                # The pages of one strike end within milliseconds of each other: one write holds them all.
+                await self._clock.sleep(self._times.together)
             await self._recorder.record(patient_id)
+
+    def _sent(self, patient_id: str, task: asyncio.Task[None]) -> None:
+        self._sends.discard(task)
+        self._under_way[patient_id] -= 1
+        if not self._under_way[patient_id]:
+            del self._under_way[patient_id]
 
     def _care(self, page: Page) -> str | None:
         """What a page has to wait for: nothing, a look into the store, or its record (for `old` ones longer)."""

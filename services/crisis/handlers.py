@@ -255,7 +255,8 @@ class Handlers:
         """A provider says what became of a page."""
         patient_id = self._table.patient_of(flag_id)
         if patient_id is not None:
-            self._engine.say(patient_id, [Receipt(provider_id, outcome, (flag_id,), at=self._clock.now())])
+            receipt = Receipt(provider_id, outcome, (flag_id,), at=self._clock.now())
+            self._engine.say(patient_id, [receipt], urgent=outcome != "delivered")
             self._engine.touch(patient_id)
 
     # Finding

@@ -28,6 +28,8 @@ class Times:
     record_wait_old: float = 5.0
     scan: float = 0.250
     clerk: float = 0.100
+    relay: float = 0.250
+    together: float = 0.010
     second_hand: float = 0.500
     journal_answer: float = 0.250
     kafka_request: float = 1.0
