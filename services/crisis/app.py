@@ -112,6 +112,7 @@ class _Replica:
         self.journal = self.wrap("journal", self.disk)
         await self._build_adapters()
         self._build_engine()
+        self._build_doors()
         self._build_app()
         restore = Restore(self.acceptance, self.table, self.clock.now, self.shared.programme_id)
         restored = restore.take_in(frames)
@@ -203,6 +204,10 @@ class _Replica:
         self.clerk.say = self.engine.say
         self.clerk.shift = self._shift
         self.clerk.next_due = self.engine.next_due
+        self.relay = relay
+
+    def _build_doors(self) -> None:
+        """What flags, people and readers come in by."""
         self.acceptance = Acceptance(
             journal=self.journal,
             table=self.table,
@@ -237,7 +242,6 @@ class _Replica:
             cluster_id=self.bus.cluster_id,
             on_age=FLAG_TO_HEARD.labels("bus").observe,
         )
-        self.relay = relay
 
     def _build_app(self) -> None:
         app = make_app("crisis", readiness=lambda: {"roster": bool(self.roster.people), "loop": True}, alarms=self._alarms)
