@@ -7,7 +7,7 @@ import pytest
 
 from services.intake.ports import Busy
 from shared.contracts.envelope import envelope_of
-from tests.unit.intake.house import House
+from tests.unit.intake.house import HASTY, PATIENT, House
 
 
 async def test_a_flag_is_with_both_lanes_before_anything_is_awaited() -> None:
@@ -79,7 +79,7 @@ async def test_without_a_flag_the_store_is_enough() -> None:
     ],
 )
 async def test_201_needs_one_unlike_copy(bus: str, replicas: str, kind: str) -> None:
-    house = House()
+    house = House(answer=HASTY if bus == replicas == "hanging" else PATIENT)
     patient = await house.enrol()
     house.bus.mode = bus
     for replica in house.replicas:
@@ -102,7 +102,7 @@ async def test_a_silent_store_is_503_and_says_whether_a_copy_exists(bus: str, fl
 
 
 async def test_a_store_that_takes_too_long_is_503_and_finishes_behind_the_callers_back() -> None:
-    house = House()
+    house = House(answer=HASTY)
     patient = await house.enrol()
     house.sheets.gate = asyncio.Event()
     house.everything("dead")
@@ -224,7 +224,7 @@ async def test_routing_that_comes_in_time_rides_along() -> None:
 
 
 async def test_routing_that_does_not_come_in_time_is_unknown_and_the_flag_goes() -> None:
-    house = House()
+    house = House(answer=HASTY)
     patient = await house.enrol()
     house.restart()
     house.people.gate = asyncio.Event()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,8 @@ from shared.bus.producer import CrisisProducer, ProducerSettings
 from shared.bus.wire import LaneFailed
 from shared.time.clock import ManualClock
 
-SETTINGS = ProducerSettings(request_s=0.02, hang_s=5.0, stop_s=0.01)
+SETTINGS = ProducerSettings(request_s=30.0, hang_s=5.0, stop_s=0.01)
+HASTY = replace(SETTINGS, request_s=0.02)
 
 
 class FakeProducer:
@@ -69,8 +71,8 @@ async def turns(clock: ManualClock, holds: Callable[[], bool], step_s: float = 0
     raise AssertionError("it never came true")
 
 
-def producer(clock: ManualClock) -> CrisisProducer:
-    return CrisisProducer("nowhere:1", client_id="t", topics=["risk"], clock=clock, settings=SETTINGS)
+def producer(clock: ManualClock, settings: ProducerSettings = SETTINGS) -> CrisisProducer:
+    return CrisisProducer("nowhere:1", client_id="t", topics=["risk"], clock=clock, settings=settings)
 
 
 async def test_the_producer_is_durable_and_does_not_linger(fakes: type[FakeProducer]) -> None:
@@ -84,12 +86,13 @@ async def test_the_producer_is_durable_and_does_not_linger(fakes: type[FakeProdu
 
 async def test_a_send_that_hangs_ends_in_time_and_the_producer_is_replaced(fakes: type[FakeProducer]) -> None:
     clock = ManualClock()
-    async with producer(clock) as one:
+    async with producer(clock, HASTY) as one:
         await turns(clock, lambda: one.connected)
         with pytest.raises(LaneFailed) as failed:
             await one.send("risk", b"k", b"v", [])
         assert failed.value.code == "timeout"
         await turns(clock, lambda: len(fakes.made) == 2 and one.connected)
+        # Acknowledged before it is sent: this one cannot be late.
         fakes.made[1].acks.set_result(None)
         await one.send("risk", b"k", b"v", [])
 
