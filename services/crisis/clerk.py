@@ -104,14 +104,18 @@ class Clerk:
         await asyncio.wait((running,))
         return not running.cancelled() and running.exception() is None and running.result()
 
-    async def record_once_read(self, patient_id: str) -> bool:
-        """Like `record`, but not before the store was read once: until then this replica lacks what others have settled."""
-        if not self._ready:
-            try:
-                await asyncio.wait_for(self._read_once.wait(), self._times.record_wait_old)
-            except TimeoutError:
-                return False
-        return await self.record(patient_id)
+    @property
+    def has_read(self) -> bool:
+        """Whether the store was read once: until then this replica lacks what others have settled."""
+        return self._ready
+
+    async def first_read(self) -> bool:
+        """Return when the store was read once, or False after the longest wait for a record."""
+        try:
+            await asyncio.wait_for(self._read_once.wait(), self._times.record_wait_old)
+        except TimeoutError:
+            return False
+        return True
 
     async def decide_inside(self, patient_id: str, verdict: Callable[[Case, StoredCase | None], list[Fact]]) -> list[Fact]:
         """Let `verdict` decide inside a compare-and-set on the freshest case; returns the facts it added.

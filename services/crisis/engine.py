@@ -44,8 +44,10 @@ class Recorder(Protocol):
 
     def note(self, patient_id: str) -> None: ...
     def note_later(self, patient_id: str) -> None: ...
+    @property
+    def has_read(self) -> bool: ...
+    async def first_read(self) -> bool: ...
     async def record(self, patient_id: str) -> bool: ...
-    async def record_once_read(self, patient_id: str) -> bool: ...
     async def look(self, patient_id: str) -> bool: ...
 
 
@@ -230,9 +232,15 @@ class Engine:
     async def _record_and_strike(self, patient_id: str, pages: list[Page], care: str) -> None:
         """Intend, record, decide again, strike: for pages that are not fresh. Without the store on memory, after a wait."""
         wait_s = self._times.record_wait_old if care == "old" else self._times.record_wait
+        if not self._recorder.has_read:
+            # Said before, an intent of a replica that is still starting would keep a peer quiet that could page at once.
+            await self._within(self._recorder.first_read(), wait_s)
+            pages = self._still_due(patient_id, pages)
+            if not pages:
+                return
         self._intend(patient_id, pages)
         try:
-            if not await self._within(self._recorder.record_once_read(patient_id), wait_s):
+            if not await self._within(self._recorder.record(patient_id), wait_s):
                 self._telemetry.acted_on_memory()
                 await self._within(self._recorder.look(patient_id), self._times.look)
             self._strike_if_still_due(patient_id, pages, fresh=False)
@@ -248,10 +256,14 @@ class Engine:
 
     def _strike_if_still_due(self, patient_id: str, pages: list[Page], *, fresh: bool) -> None:
         """Strike those of the pages that are due all the same; what waited for a look only must still be fresh."""
-        wanted = {_key(patient_id, page) for page in pages}
-        for page in self._decide(patient_id).pages:
-            if _key(patient_id, page) in wanted and (page.fresh or not fresh):
+        for page in self._still_due(patient_id, pages):
+            if page.fresh or not fresh:
                 self._strike(patient_id, page)
+
+    def _still_due(self, patient_id: str, pages: list[Page]) -> list[Page]:
+        """What is due now for the same people, channels and flags."""
+        wanted = {_key(patient_id, page) for page in pages}
+        return [page for page in self._decide(patient_id).pages if _key(patient_id, page) in wanted]
 
     def _release(self, patient_id: str, attempts: Iterable[Attempt]) -> None:
         entry = self._table.entries.get(patient_id)
