@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from deploy.local.ports import free_ports
 from shared.bus.express import HEARTBEAT_PATH
 
 
@@ -23,12 +24,13 @@ class Receiver:
         self.url = ""
         self._runner: web.AppRunner | None = None
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self, port: int | None = None) -> None:
         app = web.Application()
         app.add_routes([web.post("/v1/risk-flags", self._flags), web.post(HEARTBEAT_PATH, self._beat)])
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        # A port of its own that nobody takes while this receiver is away.
+        await web.TCPSite(self._runner, "127.0.0.1", port or free_ports(1)[0]).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -15,6 +14,7 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer
 
 from deploy.local.kafka.topics import create_topics, delete_topics
+from deploy.local.ports import free_ports
 from deploy.local.processes import eventually
 from services.intake.settings import DeploymentSettings
 from shared.contracts.topics import Topic
@@ -32,12 +32,6 @@ ENROLMENT = {
 }  # fmt: skip
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Intake:
     """One deployment of intake: its process comes and goes, its data stays."""
 
@@ -45,7 +39,7 @@ class Intake:
         self.servers = servers
         self.home = home
         self.prefix = f"intake{fresh_id()[:8]}"
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.receivers = [Receiver(), Receiver()]
         self.process: asyncio.subprocess.Process | None = None
         self.token = TokenIssuer(KEY).issue("ana", "clinician")

@@ -5,12 +5,13 @@ from typing import Any
 import aiohttp
 import pytest
 
+from deploy.local.ports import free_ports
 from deploy.local.processes import eventually
 from shared.contracts.assessment import AssessmentCompleted
 from shared.contracts.patient import PatientEnrolled
 from shared.contracts.risk import RiskFlagged
 from shared.contracts.topics import ASSESSMENTS, PATIENTS, RISK, Topic
-from tests.integration.intake.conftest import WITHIN_S, Intake, free_port
+from tests.integration.intake.conftest import WITHIN_S, Intake
 
 NOWHERE = "127.0.0.1:1"
 
@@ -105,7 +106,7 @@ async def test_the_store_dead_too_is_503_not_flagged_and_the_retry_flags(intake:
     ports = [receiver.port for receiver in intake.receivers]
     for receiver in intake.receivers:
         await receiver.stop()
-    await intake.start(VIGIL_KAFKA_BOOTSTRAP=NOWHERE, VIGIL_MONGO_URI=f"mongodb://127.0.0.1:{free_port()}/")
+    await intake.start(VIGIL_KAFKA_BOOTSTRAP=NOWHERE, VIGIL_MONGO_URI=f"mongodb://127.0.0.1:{free_ports(1)[0]}/")
     status, told = await intake.send(patient, 3, key="one")
     assert (status, told["flagged"]) == (503, False)
     assert told["guidance"]
@@ -158,7 +159,7 @@ async def test_a_receiver_of_another_deployment_makes_intake_unready_and_rings(i
 
 
 async def test_a_dead_store_and_a_dead_bus_ring_but_do_not_close_the_door(intake: Intake) -> None:
-    await intake.start(VIGIL_KAFKA_BOOTSTRAP=NOWHERE, VIGIL_MONGO_URI=f"mongodb://127.0.0.1:{free_port()}/")
+    await intake.start(VIGIL_KAFKA_BOOTSTRAP=NOWHERE, VIGIL_MONGO_URI=f"mongodb://127.0.0.1:{free_ports(1)[0]}/")
     status, told = await intake.call("GET", "/health/ready")
     assert status == 200
     assert (told["alarms"]["store_silent"], told["alarms"]["bus_lost"]) == (True, True)
