@@ -8,7 +8,7 @@ class Signer:
 
     def __init__(self, auth_token: str) -> None:
         # Here and not above: whoever only reads pages needs no provider library.
-        from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+        from twilio.request_validator import RequestValidator
 
         self._validator = RequestValidator(auth_token)
 

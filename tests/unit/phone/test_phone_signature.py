@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator
 
 from deploy.local.phone.signature import Signer
 
