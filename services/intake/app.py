@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -25,7 +26,7 @@ from services.intake.handlers.directory import Directory
 from services.intake.handlers.express import ExpressKeeper, RescanSettings
 from services.intake.handlers.patients import PatientHandler
 from services.intake.queries import Queries
-from services.intake.repository import MongoAssessments, MongoPatients
+from services.intake.repository import MongoAssessments, MongoPatients, prepare_outbox
 from services.intake.settings import DeploymentSettings, IntakeSettings
 from services.intake.timers import StoreWatch, express_timers, until_done
 from shared.bus.broker import RoutineBus
@@ -92,7 +93,9 @@ class _Intake:
         await self._build_lanes()
         self._build_store(store)
         self._build_handlers()
-        prepare = (self.mongo_assessments.prepare, self.outbox_of_assessments.prepare, self.outbox_of_patients.prepare)
+        outboxes = (self.outbox_of_assessments, self.outbox_of_patients)
+        prepare: list[Callable[[], Awaitable[object]]] = [self.mongo_assessments.prepare]
+        prepare += [partial(prepare_outbox, outbox) for outbox in outboxes]
         self._run(
             until_done(prepare, self.clock),
             self.relay_of_assessments.run(),

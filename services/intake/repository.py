@@ -8,6 +8,7 @@ from services.intake.domain.record import Card
 from services.intake.ports import AlreadyThere, Document, PendingFlag, StoreSilent
 from shared.storage.documents import Documents
 from shared.storage.errors import DuplicateKey, StoreUnavailable
+from shared.storage.outbox import MongoOutbox
 
 Result = TypeVar("Result")
 # Flag ids a document remembers: one sheet sent again on another day is another flag.
@@ -117,6 +118,11 @@ class MongoPatients:
         """Routing codes and country; the contacts are not read."""
         found = await _heard(self._cards.find_one({"_id": patient_id}, {"routing": 1, "country": 1}))
         return None if found is None else card_of(found)
+
+
+async def prepare_outbox(outbox: MongoOutbox) -> None:
+    """Make sure of an outbox's index; raises StoreSilent."""
+    await _heard(outbox.prepare())
 
 
 async def _heard(work: Awaitable[Result]) -> Result:
