@@ -5,6 +5,7 @@ while either is gone.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from services.intake.handlers.assessments import AnswerSettings, AssessmentHandl
 from services.intake.handlers.directory import Directory
 from services.intake.handlers.express import ExpressKeeper, RescanSettings
 from services.intake.handlers.patients import PatientHandler
+from services.intake.ports import StoreSilent
 from services.intake.queries import Queries
 from services.intake.repository import MongoAssessments, MongoPatients, prepare_outbox
 from services.intake.settings import DeploymentSettings, IntakeSettings
@@ -109,7 +111,8 @@ class _Intake:
         """Before going away: clear and publish what is already known to be done; the rest is found after the next start."""
         await self.relay_of_assessments.flush(STOP_S)
         await self.relay_of_patients.flush(STOP_S)
-        await self.keeper.clear_once()
+        with contextlib.suppress(StoreSilent):
+            await self.keeper.clear_once()
 
     async def _build_lanes(self) -> None:
         settings, deployment = self.settings, self.deployment
