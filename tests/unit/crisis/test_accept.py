@@ -10,12 +10,12 @@ from starlette.requests import Request
 
 from services.crisis.accept import FLAGS_MAX, INPUT_MAX_BYTES, UNREADABLE_RULE, Unreadable, raw_of, read_flags
 from services.crisis.api.flags import FlagsApi
-from services.crisis.domain.facts import Durable, Flag, Intended
+from services.crisis.domain.facts import Durable, Flag
 from services.crisis.times import Times
 from shared.chassis.http import Problem
 from shared.security.auth import FLAG_WRITE, TokenIssuer, TokenVerifier
 from shared.time.clock import epoch_s
-from tests.unit.crisis.lane import Lane, as_body
+from tests.unit.crisis.lane import NUMBERS, Lane, as_body
 
 KEY = b"k" * 32
 NOW = 1_764_000_000.0
@@ -184,8 +184,9 @@ async def test_a_backlog_of_unreadable_records_waits_for_the_store_first(lane: L
     lane.acceptance.accept_unreadable("vigil.risk.v1/2/17", "default", lane.clock.now() - 3600, fresh=False)
     await lane.settled()
     assert not lane.phone.pages
-    (patient_id,) = lane.table.entries
-    assert any(isinstance(fact, Intended) for fact in lane.table.entries[patient_id].ledger.facts)
+    await lane.store_answers()
+    # An hour has passed: everybody whose step has come is paged.
+    await lane.until(lambda: {address for _, address, _ in lane.phone.pages} == set(NUMBERS.values()))
 
 
 # Over HTTP
