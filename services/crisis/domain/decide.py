@@ -7,7 +7,7 @@ live lease covers has a due, in the future or now.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from services.crisis.domain.case import Case, Try, open_case
@@ -116,7 +116,8 @@ def decide(ledger: Ledger, situation: Situation) -> Decision:
     dues: dict[tuple[str, str], list[_Due]] = {}
     moments: list[float] = []
     gaps: list[Gap] = []
-    for flag in case.flags.values():
+    for told in case.flags.values():
+        flag = _not_of_the_future(told, situation)
         held = coverage(flag, case.levels[flag.flag_id], case.leases_of(flag), situation.now)
         for intent in _intents(case, flag, held, situation, moments, gaps):
             due = _due(case, intent, situation, order)
@@ -126,6 +127,14 @@ def decide(ledger: Ledger, situation: Situation) -> Decision:
     for group in dues.values():
         pages.extend(_pages(ledger, case, group, situation, moments))
     return Decision(tuple(pages), tuple(gaps), min(moments, default=None))
+
+
+def _not_of_the_future(flag: Flag, situation: Situation) -> Flag:
+    """The flag, begun when it was heard at the latest: a stamp from a clock that runs ahead must not silence it until then."""
+    if flag.at <= situation.now:
+        return flag
+    heard = situation.heard.get(flag.flag_id)
+    return replace(flag, at=situation.now if heard is None else min(heard.at, situation.now))
 
 
 # Whom a flag rings

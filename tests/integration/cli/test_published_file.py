@@ -9,10 +9,13 @@ from deploy.local.nhanes import read_file
 from tests.integration.cli.command import vigil
 from tests.support.stack import StackFactory
 
-FILE = Path(os.environ.get("VIGIL_SHARED_DATA", "")) / "nhanes_2017_2018_dpq.csv"
+# Data that is not ours to ship lies beside the checkout, or where the environment says.
+DATA = Path(os.environ.get("VIGIL_SHARED_DATA") or Path(__file__).parents[4] / "shared" / "data")
+FILE = DATA / "nhanes_2017_2018_dpq.csv"
+# Where the data should be, its absence is a failure in CI; a checkout without it says what was not replayed.
 needs_the_file = pytest.mark.skipif(
-    not os.environ.get("VIGIL_SHARED_DATA") or not FILE.is_file(),
-    reason="VIGIL_SHARED_DATA does not name a directory with nhanes_2017_2018_dpq.csv: the published file was NOT replayed",
+    not FILE.is_file() and not (os.environ.get("CI") and DATA.parent.is_dir()),
+    reason=f"there is no {FILE.name} in ../shared/data or VIGIL_SHARED_DATA: the published file was NOT replayed",
 )
 
 
