@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from services.crisis.domain.decide import Decision, Heard, Page, Situation, decide, replica_order
 from services.crisis.domain.facts import Acknowledged, Attempt, Fact, Failed, Flag, Handed, Sending
-from services.crisis.domain.ledger import Ledger
+from services.crisis.domain.ledger import Ledger, folded
 from services.crisis.domain.roster import ContactMethod, Person, Policy, Roster, Step
 from services.crisis.times import Times
 from shared.contracts.levels import LEVELS, Level
@@ -137,6 +137,8 @@ class Replica:
                 self.pages.append((self.now, page))
                 for fact in self.provider(page, self.now):
                     self.ledger.add(fact)
+            for line in folded(self.ledger, self.me, self.now):
+                self.ledger.add(line)
         raise AssertionError("the replica spins: pages stay due although they are sent")
 
     def run(self, until: float) -> list[tuple[float, Page]]:

@@ -16,6 +16,7 @@ from tests.unit.crisis.simulation.scene import (
     DMITRI,
     FAULTS_END_S,
     PROVIDER,
+    RETRY_S,
     ROUND_S,
     STEP_S,
     STORE,
@@ -86,12 +87,12 @@ def every_flag_is_sent_in_time(run: Run) -> Iterator[str]:
 
 
 def a_provider_that_recovers_is_used_soon(run: Run) -> Iterator[str]:
-    """1.5 s after it refused for certain, half a minute after it hung; a second provider takes over at once."""
+    """1.5 s after it refused for certain, at the next retry after it hung; a second provider takes over at once."""
     if len(run.scene.kinds) != 1 or not run.scene.kinds <= set(PROVIDER):
         return
     (kind,) = run.scene.kinds
     back_at = max(window.ends for window in run.scene.windows)
-    after_s = {"twilio refuses": 1.55, "twilio slow": 1.0}.get(kind, 33.2)
+    after_s = {"twilio refuses": 1.55, "twilio slow": 1.0}.get(kind, RETRY_S[-1] + 3.2)
     for raised in run.scene.flags:
         back = raised.at if run.scene.two_providers else max(raised.at, back_at + after_s)
         until = back + BOUND_S + 0.1

@@ -85,6 +85,8 @@ class Run:
         return next(machine for machine in self.clinic.machines if machine.name == name)
 
     def _start(self, machine: Machine) -> None:
+        if machine.life is not None:
+            return
         self.say(machine.name, "starts" if machine.lives == 0 else "starts again")
         self.lives.append(Life(self.clinic, machine))
 

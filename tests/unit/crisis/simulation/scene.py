@@ -15,6 +15,8 @@ ADAEZE, BRUNO, CHIARA, DMITRI = "adaeze", "bruno", "chiara", "dmitri"
 ROLES = {ADAEZE: "clinician", BRUNO: "psychiatrist", CHIARA: "supervisor", DMITRI: "clinician"}
 KINDS = {ADAEZE: ("sms", "voice"), BRUNO: ("sms",), CHIARA: ("sms", "voice"), DMITRI: ("sms",)}
 STEP_S = 3.0
+# Shorter than in life, so that a scene of a minute sees a hung provider come back.
+RETRY_S = (0.0, 0.0, 1.0, 3.0, 8.0)
 ROUND_S = 3 * STEP_S
 # Nothing is broken after this; then everybody is answered for and the replicas come to agree.
 FAULTS_END_S = 11.0
@@ -97,8 +99,8 @@ class Scene:
 
     @property
     def patience_s(self) -> float:
-        """How much longer than usual a flag may be silent: a provider that hangs is asked every half minute."""
-        return 32.0 if self.kinds & {"twilio hangs", "twilio resets", "twilio slow"} else 0.0
+        """How much longer than usual a flag may be silent: a provider that hangs is asked at the longest spacing."""
+        return RETRY_S[-1] + 3.0 if self.kinds & {"twilio hangs", "twilio resets", "twilio slow"} else 0.0
 
     @property
     def people_act_from_s(self) -> float:
@@ -141,7 +143,7 @@ def scene_of(seed: int) -> Scene:
     """The scene with this number. Themes take turns, so that any few hundred seeds hold some of each."""
     chance = random.Random(f"scene-{seed}")
     replicas = tuple(f"crisis-{n}" for n in range(chance.choice((2, 2, 3))))
-    scene = Scene(seed, chance, replicas, roster(), Times())
+    scene = Scene(seed, chance, replicas, roster(), Times(retry=RETRY_S))
     scene.wall_off_s = dict.fromkeys(replicas, 0.0)
     scene.starts = dict.fromkeys(replicas, 0.0)
     scene.receipts = chance.random() < 0.7
