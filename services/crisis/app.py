@@ -241,6 +241,7 @@ class _Replica:
             dead_letters=self.bus,
             cluster_id=self.bus.cluster_id,
             on_age=FLAG_TO_HEARD.labels("bus").observe,
+            bring=self.clerk.bring,
         )
 
     def _build_app(self) -> None:

@@ -140,6 +140,13 @@ class Clerk:
             raise StoreSilent("the decision could not be recorded")
         return added
 
+    async def bring(self, flags: Sequence[tuple[str, str]]) -> None:
+        """Hear what the store holds of flags (patient, flag) that are not new, closed cases too; nothing while it is silent."""
+        try:
+            await self._bring(flags)
+        except StoreSilent:
+            return
+
     async def look(self, patient_id: str) -> bool:
         """Bring what others recorded of this patient; False when the store is silent."""
         try:
@@ -182,6 +189,8 @@ class Clerk:
             await self._cases.ready()
             for stored in await self._cases.all_open():
                 self._adopt(stored)
+            entries = list(self._table.entries.items())
+            await self._bring([(patient_id, flag_id) for patient_id, entry in entries for flag_id in entry.ledger.open_flags()])
             self._scanned_to = store_now
             self._ready = True
             self._read_once.set()
@@ -223,6 +232,12 @@ class Clerk:
             self._adopt(stored)
         if not any(stored.open for stored in found):
             self._stored.pop(patient_id, None)
+
+    async def _bring(self, flags: Sequence[tuple[str, str]]) -> None:
+        for begin in range(0, len(flags), SCANNED_MAX):
+            found = await self._cases.holding(flags[begin : begin + SCANNED_MAX])
+            for stored in sorted(found, key=lambda one: one.open):
+                self._adopt(stored)
 
     def _adopt(self, stored: StoredCase) -> None:
         known = self._stored.get(stored.patient_id)

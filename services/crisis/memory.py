@@ -83,6 +83,12 @@ class MemoryCases:
         """Every open document."""
         return tuple(one.case for one in self._documents.values() if one.case.open)
 
+    async def holding(self, flags: Sequence[tuple[str, str]]) -> tuple[StoredCase, ...]:
+        """The documents, closed ones too, that hold one of these flags (patient, flag)."""
+        ids = frozenset(flag_id for _, flag_id in flags)
+        of_patients = (self._of_patient.get(patient_id, []) for patient_id in dict.fromkeys(p for p, _ in flags))
+        return tuple(one.case for ones in of_patients for one in ones if not ids.isdisjoint(one.flag_ids))
+
     # The outbox
 
     async def project(self, left: Sequence[Left]) -> None:

@@ -127,3 +127,7 @@ class Cases(Protocol):
     async def all_open(self) -> tuple[StoredCase, ...]:
         """Every open document; raises StoreSilent."""
         ...
+
+    async def holding(self, flags: Sequence[tuple[str, str]]) -> tuple[StoredCase, ...]:
+        """The documents, closed ones too, that hold one of these flags (patient, flag); raises StoreSilent."""
+        ...

@@ -124,6 +124,15 @@ class MongoCases:
                 return tuple(found)
             after = documents[-1]["_id"]
 
+    async def holding(self, flags: Sequence[tuple[str, str]]) -> tuple[StoredCase, ...]:
+        """The documents, closed ones too, that hold one of these flags (patient, flag); raises StoreSilent."""
+        patients, ids = list(dict.fromkeys(p for p, _ in flags)), list(dict.fromkeys(f for _, f in flags))
+        query = {"patient_id": {"$in": patients}, "flags.flag_id": {"$in": ids}}
+        with _silence():
+            # A flag is in one document at most.
+            documents = await bounded(self._cases.find(query, limit=max(1, len(ids))), self._operation_s)
+        return tuple(_readable(documents))
+
     # The outbox
 
     async def project(self, left: Sequence[Left]) -> None:

@@ -7,7 +7,7 @@ built anew when it stops making progress.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -54,6 +54,7 @@ class BusLane:
         dead_letters: DeadLetters,
         cluster_id: Callable[[], str],
         on_age: Callable[[float], None],
+        bring: Callable[[Sequence[tuple[str, str]]], Awaitable[None]] | None = None,
     ) -> None:
         self._bootstrap = bootstrap
         self._topic = RISK.full_name(topic_prefix)
@@ -69,6 +70,7 @@ class BusLane:
         self._dead_letters = dead_letters
         self._told_cluster_id = cluster_id
         self._on_age = on_age
+        self._bring = bring
         self._at_end: set[TopicPartition] = set()
         self._journaled_to = 0
         self._kept_to = 0
@@ -156,6 +158,8 @@ class BusLane:
                 continue
             taken = 0
             for tp, records in batches.items():
+                if tp not in self._at_end:
+                    await self._ask_the_store(records)
                 for record in records:
                     self._take(tp, record, tp in self._at_end)
                     taken += 1
@@ -171,6 +175,19 @@ class BusLane:
                     return
                 progressed_at = loop.time()
             self._at_end = {tp for tp in self._partitions if await self._is_at_end(consumer, tp)}
+
+    async def _ask_the_store(self, records: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:
+        """Before a backlog counts: what became of these flags. One question for all of them, and from their envelopes alone,
+        because no record is read before it is journaled."""
+        known: list[tuple[str, str]] = []
+        for record in records:
+            try:
+                envelope = envelope_of(record.headers)
+            except Undecodable:
+                continue
+            known.append((envelope.subject, envelope.id))
+        if known and self._bring is not None:
+            await self._bring(known)
 
     async def _is_at_end(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> bool:
         # Not known before the first answer about this partition: until then what comes from it counts as backlog.

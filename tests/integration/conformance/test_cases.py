@@ -107,6 +107,23 @@ async def test_a_flag_of_a_closed_case_reopens_nothing(cases: Cases) -> None:
     assert await cases.all_open() == ()
 
 
+async def test_what_became_of_flags_is_one_question_for_many_patients(cases: Cases) -> None:
+    one, two, three = flag("first"), flag("second", "patient-2"), flag("third", "patient-3")
+    await written(cases, stored(one))
+    done = stored(one, closed(one), version=2, is_open=False)
+    await cases.replace(done, [], None)
+    still = await written(cases, stored(two))
+    await written(cases, stored(three))
+    asked = [
+        ("patient-1", one.flag_id),
+        ("patient-2", two.flag_id),
+        ("patient-9", "nobody-raised-it"),
+        ("patient-9", three.flag_id),
+    ]
+    assert set(await cases.holding(asked)) == {done, still}
+    assert await cases.holding([]) == ()
+
+
 async def test_after_a_close_a_new_flag_opens_a_new_case(cases: Cases) -> None:
     one, two = flag("first"), flag("second")
     await written(cases, stored(one))
@@ -294,6 +311,7 @@ async def test_a_store_that_is_gone_is_silent() -> None:
         cases.store_now(),
         cases.load("patient-1", ()),
         cases.all_open(),
+        cases.holding([("patient-1", one.flag_id)]),
         cases.changed_since(0.0, 10, {}),
         cases.insert(stored(one), [], None),
         cases.replace(stored(one, version=2), [], None),

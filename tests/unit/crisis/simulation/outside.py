@@ -104,6 +104,9 @@ class StorePath:
     async def all_open(self) -> tuple[StoredCase, ...]:
         return await self._ask(lambda: self._store.all_open())  # type: ignore[no-any-return]
 
+    async def holding(self, flags: Sequence[tuple[str, str]]) -> tuple[StoredCase, ...]:
+        return await self._ask(lambda: self._store.holding(flags))  # type: ignore[no-any-return]
+
     async def _ask(self, request: Callable[[], Any]) -> Any:
         trouble = self._troubles.kind(self._world.now, "store", self._name)
         answer = self._loop.create_future()
