@@ -11,12 +11,22 @@ from shared.time.ids import fresh_id, page_code
 from tests.support.clinic import Answer, Clinic, Patient
 from tests.support.device import Page
 from tests.support.fault_table import FaultTable
-from tests.support.faults import DEAD_BUS, DEAD_STORE, REPLICAS, Breakable, all_records, flag_record, put_on_bus
+from tests.support.faults import (
+    DEAD_BUS,
+    DEAD_STORE,
+    REPLICAS,
+    Breakable,
+    all_records,
+    flag_record,
+    put_closed_cases_in_store,
+    put_on_bus,
+)
 
 # From everything being ready to the page: intake's rescan, or the way back to the bus.
 FOUND_AGAIN_S = 6.0
 # From a replica being ready to the page of a flag that it knows from its journal.
 TAKEN_OVER_MS = 1_500.0
+BACKLOG, HOUR_S = 1_000, 3_600.0
 
 
 async def _rings(clinic: Clinic, answer: Answer, within_s: float = FOUND_AGAIN_S) -> list[Page]:
@@ -165,6 +175,34 @@ async def test_a_bookmark_out_of_range_means_reading_a_day_back(clinic: Clinic, 
 
     await clinic.eventually(said, FOUND_AGAIN_S, "both replicas say that their bookmark was out of range")
     await _rings_no_more(clinic)
+
+
+async def test_a_days_backlog_of_closed_cases_pages_nobody_and_holds_up_no_fresh_flag(
+    clinic: Clinic, broken: Breakable, table: FaultTable
+) -> None:
+    patient = await clinic.enrol()
+    flags = {fresh_id(): fresh_id() for _ in range(BACKLOG)}
+    before = broken.bookmarked("crisis-0")
+    await broken.kill(*REPLICAS)
+    for replica in REPLICAS:
+        broken.lose_journal(replica)
+    await put_closed_cases_in_store(broken.running, flags, age_s=HOUR_S)
+    await put_on_bus(broken.running, [flag_record(p, f, age_s=HOUR_S) for p, f in flags.items()])
+
+    await broken.back(*REPLICAS)
+    fresh = await patient.answers_phq9(item9=3)
+
+    after_ms = max(clinic.since_ms(fresh, page) for page in await _rings(clinic, fresh))
+    table.returned(f"both journals, a backlog of {BACKLOG} closed flags: a fresh flag", "pressing send", after_ms, 1_000.0)
+
+    async def read() -> bool:
+        return all(broken.bookmarked(replica) >= before + BACKLOG for replica in REPLICAS)
+
+    await clinic.eventually(read, FOUND_AGAIN_S, "both replicas have read the backlog")
+    # Longer than an old flag may wait for its record.
+    await clinic.phone.quiet_for(6.0)
+    await clinic.expect_no_surprises()
+    assert after_ms <= 1_000.0
 
 
 async def _only_on_the_bus(clinic: Clinic, broken: Breakable, patient: Patient) -> Answer:

@@ -9,8 +9,13 @@ from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from pymongo import AsyncMongoClient
 
 from deploy.local.stack import KAFKA, MONGOD
+from services.crisis.domain.case import case_id_of
+from services.crisis.domain.encoding import to_record
+from services.crisis.domain.facts import Closed, Flag
+from services.crisis.domain.timeline import GENESIS
 from shared.contracts.envelope import Envelope, headers_of
 from shared.contracts.risk import RiskFlagged
 from shared.contracts.topics import RISK, Topic
@@ -94,14 +99,24 @@ class Breakable:
         bookmark["offsets"] = {str(partition): offset for partition in range(RISK.partitions)}
         path.write_text(json.dumps(bookmark), encoding="utf-8")
 
+    def bookmarked(self, replica: str) -> int:
+        """How many records of all partitions the bookmark has behind it."""
+        try:
+            bookmark = json.loads((self.journal(replica) / "bookmark.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return 0
+        return sum(bookmark["offsets"].values())
+
     async def _ready_at_ms(self, name: str) -> float:
         await self.running.wait_ready(name)
         return _CLOCK.now_s() * 1000.0
 
 
-def flag_record(patient_id: str, flag_id: str, level: str = "high") -> tuple[bytes, list[tuple[str, bytes]]]:
+def flag_record(
+    patient_id: str, flag_id: str, level: str = "high", age_s: float = 0.0
+) -> tuple[bytes, list[tuple[str, bytes]]]:
     """Value and headers of a risk flag as a producer puts it on the bus."""
-    now = iso(_CLOCK.now_s())
+    now = iso(_CLOCK.now_s() - age_s)
     event = {"flag_id": flag_id, "programme_id": "default", "patient_id": patient_id, "level": level, "rule": "phq9.q9"}
     event |= {"source_id": fresh_id(), "accepted_at": now}
     envelope = Envelope(flag_id, RiskFlagged.TYPE, "vigil/test", now, patient_id, "default")
@@ -116,10 +131,29 @@ async def put_on_bus(
     await producer.start()
     try:
         topic = RISK.full_name(running.options.topic_prefix)
-        for value, headers in records:
-            await producer.send_and_wait(topic, value, partition=partition, headers=list(headers))
+        sent = [await producer.send(topic, value, partition=partition, headers=list(headers)) for value, headers in records]
+        await asyncio.gather(*sent)
     finally:
         await producer.stop()
+
+
+async def put_closed_cases_in_store(running: StackUnderTest, flags: Mapping[str, str], age_s: float) -> None:
+    """Cases of patients (patient id → flag id) that a human closed, as crisis has written them down."""
+    at = _CLOCK.now_s() - age_s
+    documents = []
+    for patient_id, flag_id in flags.items():
+        closed = Closed(fresh_id(), "ana", "low", None, (flag_id,), at=at + 60.0)
+        flag = Flag(flag_id, patient_id, "high", "phq9.q9", at=at)
+        told = {"version": 3, "open": False, "flags": [to_record(flag)], "facts": [to_record(closed)], "outbox": []}
+        told |= {"timeline_seq": 0, "timeline_hash": GENESIS, "next_due": None}
+        documents.append({"_id": case_id_of(flag_id), "patient_id": patient_id, **told})
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(running.layout.mongo)
+    try:
+        cases = client[f"{running.options.topic_prefix}_crisis"]["cases"]
+        await cases.insert_many(documents)
+        await cases.update_many({"version": 3, "updated_at": {"$exists": False}}, {"$currentDate": {"updated_at": True}})
+    finally:
+        await client.close()
 
 
 async def all_records(running: StackUnderTest, topic: Topic) -> list[tuple[bytes, Mapping[str, bytes]]]:
