@@ -347,7 +347,7 @@ def closed_at(run: Run, flag: Flag) -> float:
 
 def ended_before(run: Run, raised: Raised, when: float) -> bool:
     """Whether people had the flag, or closed it."""
-    return covered_at(run, raised.flag, when) or closed_at(run, raised.flag) <= when
+    return covered_at(run, raised.flag, when) or closed_at(run, raised.flag) < when
 
 
 def has_taken(run: Run, person: str, flag: Flag) -> bool:
@@ -386,7 +386,7 @@ def is_covered(flag_id: str, level: str, acks: list[Acknowledged]) -> bool:
 
 
 def covered_at(run: Run, flag: Flag, when: float) -> bool:
-    return is_covered(flag.flag_id, flag.level, [ack for ack, (at, _) in acks_of(run).items() if at <= when])
+    return is_covered(flag.flag_id, flag.level, [ack for ack, (at, _) in acks_of(run).items() if at < when])
 
 
 def owner_when_raised(run: Run, raised: Raised, margin_s: float = 0.5) -> str | None:
