@@ -34,7 +34,7 @@ from services.crisis.gateways.pages import TwilioPages, page_session
 from services.crisis.gateways.peers import PumpedPeers, pumps_to, table_of
 from services.crisis.handlers import Handlers
 from services.crisis.notebook import Notebook
-from services.crisis.observed import FLAG_TO_HEARD, LOOP_LAG, OPEN_CASES, UNRECORDED, Observed
+from services.crisis.observed import FLAG_TO_HEARD, HEDGE, LOOP_LAG, OPEN_CASES, UNRECORDED, Observed
 from services.crisis.pager import Pager
 from services.crisis.queries import Queries
 from services.crisis.relay import CaseRelay
@@ -160,6 +160,7 @@ class _Replica:
             providers={provider.name: provider},
             link=self._link,
         )
+        HEDGE.set_function(self.pager.hedge_s)
         others = [url for url in self.settings.peer_urls if url != self.own_url] + list(self.settings.listener_urls)
         self.pumps = await self.stack.enter_async_context(
             pumps_to(others, self.token, self.times.resend, self.clock.now, self._identity)

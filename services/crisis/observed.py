@@ -18,6 +18,7 @@ FORGED = Counter("vigil_crisis_forged_total", "Callbacks and links refused as fo
 REPLIES_UNRESOLVED = Counter("vigil_crisis_replies_unresolved_total", "Answers of people that came to mean nothing in time")
 OPEN_CASES = Gauge("vigil_crisis_open_cases", "Cases no human has closed")
 UNRECORDED = Gauge("vigil_crisis_unrecorded_patients", "Patients whose news the store does not have yet")
+HEDGE = Gauge("vigil_crisis_hedge_seconds", "How long somebody's unfinished try silences the other replicas")
 LOOP_LAG = Gauge("vigil_crisis_loop_lag_seconds", "How late this replica's event loop runs")
 log = structlog.get_logger("crisis")
 
