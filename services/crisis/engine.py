@@ -95,6 +95,7 @@ class Engine:
         self._peers = peers
         self._telemetry = telemetry
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._dues: dict[str, float] = {}
         self._cares: set[asyncio.Task[None]] = set()
         self._cared_for: set[_Key] = set()
         self._sends: set[asyncio.Task[None]] = set()
@@ -310,7 +311,9 @@ class Engine:
         known = self._timers.pop(patient_id, None)
         if known is not None:
             known.cancel()
+        self._dues.pop(patient_id, None)
         if due is not None:
+            self._dues[patient_id] = due
             delay_s = max(_SOONEST_S, due - self._clock.now())
             self._timers[patient_id] = self._loop.call_later(delay_s, self._ring, patient_id)
 
@@ -320,8 +323,7 @@ class Engine:
 
     def next_due(self, patient_id: str) -> float | None:
         """When this patient is decided for next, seconds of the crisis clock."""
-        timer = self._timers.get(patient_id)
-        return None if timer is None else self._clock.now() + timer.when() - self._loop.time()
+        return self._dues.get(patient_id)
 
     def lag_s(self) -> float:
         """How late this replica's loop is running, seconds."""

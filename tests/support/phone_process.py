@@ -58,6 +58,9 @@ def phone_process(folder: Path, *arguments: str) -> Iterator[PhoneProcess]:
             process.kill()
             process.wait(_STOP_S)
             raise
+        finally:
+            if process.stdout is not None:
+                process.stdout.close()
     assert code == 0, f"the simulator ended with {code}"
 
 

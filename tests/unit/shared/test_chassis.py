@@ -57,7 +57,7 @@ def application(checks: dict[str, bool] | None = None, alarms: dict[str, bool] |
     return DirectRoutes(app, {("POST", "/v1/direct/{thing_id}/parts"): direct}, extra_for_all_errors=guidance)
 
 
-def token(role: str = "clinician", scopes: tuple[str, ...] = ("flag.write",), ttl_s: int = 60) -> str:
+def token(role: str = "clinician", scopes: tuple[str, ...] = ("flag.write",), ttl_s: int = 3600) -> str:
     return TokenIssuer(KEY).issue("ana", role, scopes, ttl_s)
 
 
