@@ -4,6 +4,7 @@ The raw bytes are on the journal before anybody parses them. A record that kille
 nobody can read, is paged as an unreadable risk event instead of being lost.
 """
 
+import re
 import secrets
 import struct
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ ITEMS_PER_RECORD = 500
 UNREADABLE_RULE = "crisis.unreadable_risk_event"
 # Before the raw bytes: the record's name, the crisis time it was heard at, and whether its own `accepted_at` may be believed.
 _RAW_HEADER = struct.Struct(">8sd?")
+_FLAG_ID = re.compile(rb'"flag_id"\s*:\s*"([0-9A-Za-z-]{36})"')
 log = structlog.get_logger("crisis.accept")
 
 
@@ -78,6 +80,7 @@ class Acceptance:
         self._clock = clock
         self._me = me
         self._on_disk_trouble = on_disk_trouble
+        self._deadly: set[str] = set()
 
     def write_down(self, raw: bytes, *, dated: bool = True) -> Ticket:
         """Put raw input on the journal before anything reads it; a refusing disk is an alarm, not a reason to lose a page.
@@ -123,6 +126,17 @@ class Acceptance:
             flag = Flag(flag_id, patient_id, "high", UNREADABLE_RULE, source[-64:], programme_id, at=at)
             self._engine.hear(patient_id, [flag], fresh=fresh, keep=True)
         return Taken(flag_id, known)
+
+    def give_up(self, record: "Raw", programme_id: str) -> None:
+        """Page a record whose reading ended two processes. When it is about one flag, no copy of that flag is read again."""
+        ids = flag_ids_in(record.raw)
+        self._deadly.update(ids if len(ids) == 1 else ())
+        source = deadly_source(ids[0]) if len(ids) == 1 else f"journal:{record.name.hex()}"
+        self.accept_unreadable(source, programme_id, self._clock.now(), fresh=False)
+
+    def deadly_in(self, raw: bytes) -> str | None:
+        """A flag in raw bytes whose reading has ended processes: they must not be read."""
+        return next((one for one in flag_ids_in(raw) if one in self._deadly), None) if self._deadly else None
 
     def durable(self, flag_id: str, medium: str) -> None:
         """This replica's copy of a flag reached its disk or was read from the bus: part of t1."""
@@ -178,6 +192,16 @@ def raw_of(frame: bytes) -> Raw:
     """What `write_down` wrote; raises struct.error."""
     name, heard_at, dated = _RAW_HEADER.unpack_from(frame)
     return Raw(name, heard_at, dated, frame[_RAW_HEADER.size :])
+
+
+def flag_ids_in(raw: bytes) -> tuple[str, ...]:
+    """The flag ids that stand in raw bytes, found without reading what they say."""
+    return tuple(dict.fromkeys(found.decode() for found in _FLAG_ID.findall(raw)))
+
+
+def deadly_source(flag_id: str) -> str:
+    """Where an unreadable event comes from that stands for this flag: the same on every replica and by every lane."""
+    return f"flag:{flag_id}"
 
 
 def read_flags(raw: bytes, now: float, *, dated: bool = True) -> list[tuple[RiskFlagged, float]]:

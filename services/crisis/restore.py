@@ -37,14 +37,14 @@ class Restore:
         """How many frames were taken in. `replies` then holds the answers that meant nothing yet when they were heard."""
         ended = {frame.body for frame in frames if frame.kind == "done"}
         tries = Counter(frame.body for frame in frames if frame.kind == "try")
-        given_up: list[bytes] = []
+        given_up: list[Raw] = []
         garbled = 0
         for frame in frames:
             try:
                 if frame.kind == "raw":
                     record = raw_of(frame.body)
                     if record.name not in ended and tries[record.name] >= _TRIES_MAX:
-                        given_up.append(record.name)
+                        given_up.append(record)
                     else:
                         self._read(record, unfinished=record.name not in ended)
                 elif frame.kind == "facts":
@@ -59,8 +59,8 @@ class Restore:
         if garbled:
             log.error("journal_frames_unusable", count=garbled)
         # Last, when it is known whether an earlier life has paged them.
-        for name in given_up:
-            self._acceptance.accept_unreadable(f"journal:{name.hex()}", self._programme_id, self._now(), fresh=False)
+        for record in given_up:
+            self._acceptance.give_up(record, self._programme_id)
         return len(frames) - garbled
 
     def _read(self, record: Raw, *, unfinished: bool) -> None:

@@ -14,7 +14,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from services.crisis.accept import Acceptance, Unreadable, read_flags
+from services.crisis.accept import Acceptance, Unreadable, deadly_source, read_flags
 from services.crisis.clock import CrisisClock
 from services.crisis.gateways.bookmark import Bookmark, BookmarkFile
 from services.crisis.ports import Journal
@@ -28,6 +28,14 @@ RECONNECT_S = 0.5
 STALLED_S = 3.0
 CLUSTER_ID_TRIES = 20
 log = structlog.get_logger("crisis.bus")
+
+
+class _Deadly(Exception):
+    """A record about a flag whose reading has ended processes."""
+
+    def __init__(self, flag_id: str) -> None:
+        super().__init__(flag_id)
+        self.flag_id = flag_id
 
 
 class DeadLetters(Protocol):
@@ -200,6 +208,8 @@ class BusLane:
         dated = self._clock.settled if fresh else self._clock.comparable
         ticket = self._acceptance.write_down(raw, dated=dated)
         try:
+            if deadly := self._acceptance.deadly_in(raw):
+                raise _Deadly(deadly)
             envelope = envelope_of(record.headers)
             if envelope.type != RiskFlagged.TYPE:
                 raise Unreadable("unknown_type", "not a risk flag")
@@ -210,6 +220,8 @@ class BusLane:
             for taken in self._acceptance.accept_all(flags, fresh=fresh):
                 self._acceptance.durable(taken.flag_id, "bus")
                 self._unsynced.append(taken.flag_id)
+        except _Deadly as deadly:
+            self._unreadable(tp, record, "deadly", fresh, deadly_source(deadly.flag_id))
         except (Unreadable, Undecodable) as error:
             self._unreadable(tp, record, error.code, fresh)
         except Exception as error:  # one record that this code cannot bear must not end the lane for all others
@@ -218,14 +230,16 @@ class BusLane:
         self._acceptance.finish(ticket)
         self._move_on(tp.partition, record.offset, ticket.position)
 
-    def _unreadable(self, tp: TopicPartition, record: "ConsumerRecord[bytes, bytes]", code: str, fresh: bool) -> None:
-        """Bury a record with its code, and page that something came which nobody could read."""
+    def _unreadable(
+        self, tp: TopicPartition, record: "ConsumerRecord[bytes, bytes]", code: str, fresh: bool, source: str | None = None
+    ) -> None:
+        """Bury a record with its code, and page that something came which nobody could read (from there, or from `source`)."""
         log.warning("unreadable_record", code=code, partition=tp.partition, offset=record.offset)
         origin = f"{self._topic}/{tp.partition}/{record.offset}"
         self._dead_letters.bury(record.key, record.value, record.headers, code, origin)
         at = min(self._clock.now(), record.timestamp / 1000.0) if not fresh and record.timestamp > 0 else self._clock.now()
         try:
-            self._acceptance.accept_unreadable(origin, self._programme_id, at, fresh=fresh)
+            self._acceptance.accept_unreadable(source or origin, self._programme_id, at, fresh=fresh)
         except Exception as error:  # it is in the table and has an alarm set; the lane goes on
             log.critical("record_not_taken", partition=tp.partition, offset=record.offset, exc_info=error)
 

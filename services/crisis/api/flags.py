@@ -7,7 +7,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.crisis.accept import INPUT_MAX_BYTES, Acceptance, Taken, Ticket, Unreadable, read_flags
+from services.crisis.accept import INPUT_MAX_BYTES, Acceptance, Taken, Ticket, Unreadable, flag_ids_in, read_flags
 from services.crisis.clock import CrisisClock
 from services.crisis.ports import Journal
 from shared.chassis.http import Problem, authenticate, body_of
@@ -31,6 +31,8 @@ class FlagsApi:
         authenticate(request, self._verifier, scopes=(FLAG_WRITE,))
         raw = await body_of(request, INPUT_MAX_BYTES)
         ticket = self._acceptance.write_down(raw)
+        if deadly := self._acceptance.deadly_in(raw):
+            return self._unread(ticket, raw, deadly)
         try:
             flags = read_flags(raw, self._clock.now())
         except Unreadable as unreadable:
@@ -38,10 +40,14 @@ class FlagsApi:
             raise Problem(422, unreadable.code.replace("_", "-"), "The flag cannot be read", unreadable.detail) from None
         taken = self._acceptance.accept_all(flags, fresh=True)
         self._acceptance.finish(ticket)
-        journaled = await self._on_disk(ticket, taken)
-        answers: list[dict[str, Any]] = [{"flag_id": one.flag_id, "journaled": journaled, "known": one.known} for one in taken]
-        single = len(answers) == 1 and b'"flags"' not in raw
-        return Response(orjson.dumps(answers[0] if single else {"flags": answers}), 202, media_type="application/json")
+        return _answer(raw, taken, await self._on_disk(ticket, taken))
+
+    def _unread(self, ticket: Ticket, raw: bytes, deadly: str) -> Response:
+        """What is said of a flag that must not be read: paged as unreadable already. Others beside it are to come alone."""
+        self._acceptance.finish(ticket)
+        if len(flag_ids_in(raw)) > 1:
+            raise Problem(422, "deadly", "One of the flags cannot be read", "send each of them alone")
+        return _answer(raw, [Taken(deadly, known=True)], ticket.position is not None)
 
     async def _on_disk(self, ticket: Ticket, taken: list[Taken]) -> bool:
         """Whether the record is on the disk within `journal_answer`; never an error, only `journaled: false`."""
@@ -61,3 +67,9 @@ class FlagsApi:
         for one in taken:
             self._acceptance.durable(one.flag_id, "journal")
         return True
+
+
+def _answer(raw: bytes, taken: list[Taken], journaled: bool) -> Response:
+    answers: list[dict[str, Any]] = [{"flag_id": one.flag_id, "journaled": journaled, "known": one.known} for one in taken]
+    single = len(answers) == 1 and b'"flags"' not in raw
+    return Response(orjson.dumps(answers[0] if single else {"flags": answers}), 202, media_type="application/json")
