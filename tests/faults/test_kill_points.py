@@ -104,6 +104,41 @@ async def test_the_replica_that_takes_over_dies(
     table.killed("the one that takes over", point, *await _nobody_is_forgotten(clinic, broken, patient, taker))
 
 
+async def test_a_record_whose_reading_kills_is_paged_as_unreadable_and_kills_no_third_time(
+    clinic: Clinic, broken: Breakable, mortal_stack: Mortal
+) -> None:
+    deadly, other = await clinic.enrol(), await clinic.enrol()
+    for point in mortal_stack[1].values():
+        point.write_text(f"reading:{deadly.patient_id}", encoding="utf-8")
+
+    async def both_dead() -> bool:
+        return not any(broken.running.process(replica).alive() for replica in REPLICAS)
+
+    answer = await deadly.answers_phq9(item9=3)
+    assert (answer.status, answer.flagged) == (201, True)
+    await clinic.eventually(both_dead, DIES_WITHIN_S, "both replicas die of reading it")
+    await broken.kill(*REPLICAS)
+    for replica in REPLICAS:
+        await broken.running.restart(replica, wait=False)
+    await clinic.eventually(both_dead, DIES_WITHIN_S, "both replicas die of reading it in their journals")
+
+    # In the third life it is not read: neither from the journal, nor from the bus, nor when intake sends it again.
+    await broken.back(*REPLICAS)
+    page = await clinic.ana.phone.expect_page(PAGED_WITHIN_S, channel="sms", level="high")
+    fine = await other.answers_phq9(item9=3)
+    for channel in ("sms", "voice"):
+        await clinic.ana.is_paged(fine, channel)
+
+    assert page.code != answer.code
+    for replica in clinic.replicas:
+        told = await clinic.crisis("GET", "/v1/cases?status=open", replica=replica)
+        assert [(flag["code"], flag["rule"]) for case in told.body["items"] for flag in case["flags"]] == [
+            (page.code, "crisis.unreadable_risk_event"),
+            (fine.code, "phq9.q9"),
+        ]
+    assert all(broken.running.process(replica).alive() for replica in REPLICAS)
+
+
 async def _ranked(clinic: Clinic) -> tuple[Patient, str, str]:
     """A patient, the replica that strikes for them first, and the other one."""
     patient = await clinic.enrol()

@@ -1,7 +1,8 @@
 """Crisis that dies at a named point: `python -m tests.support.crisis_killpoints`, armed through a file.
 
 The file named by VIGIL_TEST_KILLPOINT_FILE holds `<port>.<method>[.<first word>]:<before|after>`; the first call that fits
-removes the file and kills the process with SIGKILL, so that nothing is said and nothing is flushed.
+removes the file and kills the process with SIGKILL, so that nothing is said and nothing is flushed. `reading:<patient id>`
+stays: whoever reads a flag of that patient dies, as often as it is tried.
 """
 
 import functools
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from services.crisis import accept
 from services.crisis.app import serve_crisis
 from shared.chassis.service import run
 
@@ -66,9 +68,22 @@ def _asynchronous(port: Killing, method: str, call: Callable[..., Any]) -> Calla
     return killing
 
 
+def make_reading_deadly(armed: Path) -> None:
+    """Let the reading of the flags of one patient end the process."""
+    read = accept.read_flag
+
+    def reading(one: Any, *arguments: Any, **options: Any) -> Any:
+        if armed.exists() and armed.read_text(encoding="utf-8") == f"reading:{one['patient_id']}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(one, *arguments, **options)
+
+    accept.read_flag = reading
+
+
 def main() -> None:
     """Run one replica."""
     armed = Path(os.environ[FILE_VARIABLE])
+    make_reading_deadly(armed)
     run(lambda: serve_crisis(wrap=lambda name, port: Killing(name, port, armed)))
 
 
