@@ -32,7 +32,8 @@ WIRE_S = 0.013
 # When in a round somebody's step begins.
 BEGINS_S = {ADAEZE: 0.0, BRUNO: STEP_S, CHIARA: 2 * STEP_S, DMITRI: 0.0}
 # Steps, rounds, and ten seconds between two rings that are no first pages.
-LONGEST_PAUSE_S = 11.0
+RERING_S = 10.0
+LONGEST_PAUSE_S = RERING_S + 1.0
 
 
 def judged(run: Run) -> list[str]:
@@ -142,7 +143,9 @@ def nobody_falls_silent(run: Run) -> Iterator[str]:
             continue
         times = sorted({begins, ends, *(r.at for r in rings_of(run, raised.flag) if begins < r.at < ends)})
         pause_s = max(later - earlier for earlier, later in pairwise(times))
-        if pause_s > LONGEST_PAUSE_S + run.scene.patience_s:
+        # A first page of another flag to the same person puts a re-ring off by as much again.
+        crowded_s = RERING_S if sum(r.flag.patient_id == raised.flag.patient_id for r in run.scene.flags) > 1 else 0.0
+        if pause_s > LONGEST_PAUSE_S + crowded_s + run.scene.patience_s:
             yield f"{raised.flag.rule} was silent for {pause_s:.1f} s"
 
 
@@ -286,14 +289,14 @@ def one_page_is_enough_where_others_can_be_asked(run: Run) -> Iterator[str]:
 
 
 def a_restart_floods_nobody(run: Run) -> Iterator[str]:
-    """What is known in a journal, at a peer or in the store is not sent again: two pages at most for one ring."""
+    """What is known in a journal, at a peer or in the store is not sent again: one page more for each death at most."""
     if len(run.scene.kinds) != 1 or not run.scene.kinds <= {"crash", "all crash", "late start", "freeze"}:
         return
     for raised in run.scene.flags:
         if owner_when_raised(run, raised, margin_s=-0.5):
             continue
         for (person, channel, number), count in rounds_of(run, raised).items():
-            if count > 2:
+            if count > 1 + max(1, len(run.scene.crashes)):
                 yield f"{person} was paged {count} times by {channel} for {raised.flag.rule} in round {number:.0f}"
 
 

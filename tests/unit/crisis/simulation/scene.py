@@ -217,12 +217,39 @@ def clocks_are_wrong_and_the_store_is_away(scene: Scene) -> None:
 
 
 def everything_dies(scene: Scene) -> None:
-    """All replicas are killed, with the store away or there; nothing may be forgotten."""
+    """All replicas are killed, with the store away or there; nothing may be forgotten, least of all who has it."""
+    chance = scene.chance
     _raise_some(scene)
     _somebody_answers(scene, 0.3)
-    _break(scene, "all crash", _about(scene, scene.chance.choice((0.0, 0.5, STEP_S))))
-    if scene.chance.random() < 0.6:
-        _break(scene, scene.chance.choice(STORE), 0.5)
+    if chance.random() < 0.5:
+        scene.answering[ADAEZE] = Answering(0.4, "code")
+    _break(scene, "all crash", _about(scene, chance.choice((0.0, 0.5, 1.0, STEP_S))))
+    if chance.random() < 0.7:
+        kind = chance.choice((*STORE, "store hangs", "store refuses"))
+        scene.kinds.add(kind)
+        scene.windows.append(Window(kind, 0.5, chance.uniform(5.0, FAULTS_END_S)))
+
+
+def killed_in_the_act(scene: Scene) -> None:
+    """The replica that acts first dies just after it said what it is about to do, or did, and stays away for a while."""
+    chance = scene.chance
+    raised = _raise(scene, chance.uniform(1.0, 3.0), f"patient-{scene.seed}")
+    scene.kinds.add("crash")
+    at = raised.at + chance.choice((-0.2, STEP_S - 0.2, 2 * STEP_S - 0.2))
+    first = replica_order(raised.flag.patient_id, scene.replicas)[0]
+    says = chance.choice(("intended", "sending", "handed"))
+    scene.crashes.append(Crash(at, first, chance.randrange(0, 4), 5.0, when_it_says=says))
+
+
+def an_answer_is_lost_on_the_way(scene: Scene) -> None:
+    """Links lose messages while the store is away: what a human said must come through all the same."""
+    chance = scene.chance
+    raised = _raise(scene, chance.uniform(1.0, 3.0), f"patient-{scene.seed}")
+    scene.answering[chance.choice((ADAEZE, BRUNO))] = Answering(chance.uniform(0.4, 2.0), "code")
+    store = chance.choice(("store refuses", "store hangs"))
+    scene.kinds |= {"link lossy", store}
+    scene.windows.append(Window(store, raised.at - 0.1, FAULTS_END_S))
+    scene.windows.append(Window("link lossy", raised.at - 0.1, FAULTS_END_S))
 
 
 def a_closed_case_is_read_again(scene: Scene) -> None:
@@ -263,6 +290,8 @@ THEMES = (
     people_are_slow,
     clocks_are_wrong_and_the_store_is_away,
     everything_dies,
+    killed_in_the_act,
+    an_answer_is_lost_on_the_way,
     a_closed_case_is_read_again,
     peers_cannot_hear_each_other,
     several_things_break,
