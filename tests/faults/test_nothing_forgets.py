@@ -78,7 +78,9 @@ async def test_what_nobody_could_keep_is_said_so_and_the_clients_retry_pages(cli
     assert refused.guidance
     await broken.mended()
     retried = await patient.answers_phq9(item9=3, key=refused.key)
-    assert (retried.status, retried.flagged, retried.flag_id) == (201, True, refused.flag_id)
+    # 200 when the write that the caller no longer waited for has reached the store after all.
+    assert retried.status in (200, 201)
+    assert (retried.flagged, retried.flag_id) == (True, refused.flag_id)
     await _rings(clinic, retried)
     await _rings_no_more(clinic)
 
