@@ -5,6 +5,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 from deploy.local.home import ROOT
 from shared.time.clock import SystemClock, iso
@@ -12,6 +13,7 @@ from tests.support.load import Paged
 
 WRITE_VARIABLE = "VIGIL_WRITE_FAULT_TABLE"
 PUBLISHED = ROOT / "docs" / "operations" / "fault-table.md"
+_WIDTH = 120
 _HEAD = (
     "what is broken, under load",
     "flags",
@@ -24,20 +26,28 @@ _HEAD = (
     "bound ms",
     "floor p99 ms",
 )
-_RETURN_HEAD = ("what was lost", "counted from", "page after ms", "bound ms")
-_KILL_HEAD = ("who dies", "where", "page after ms", "twice")
+_RETURN_WIDTH = 120
+_HEAD = ("what was lost", "counted from", "page after ms", "bound ms")
+_KILL_WIDTH = 120
+_HEAD = ("who dies", "where", "page after ms", "twice")
 _PREFACE = """# Faults: what was broken, and what it cost
 
-Written by `tests/faults` on {date} ({machine}), by `VIGIL_WRITE_FAULT_TABLE=1 make test-faults`. Every high flag is two pages, a
-text and a call. Times run from pressing send in the patient's client to the page at the provider, or from the moment named in
-the row; `twice` counts pages beyond the first per flag and channel.
+{about}
 
 ## Under load
 
-Each row is one run: {load}. `floor` is one small HTTP request and one fsync on this machine, when nothing was sent → while the
-row ran; a bound is multiplied by four, and says so, only where the floor stood above three times its quiet value.
+{rows}
 
 """
+_ABOUT = (
+    "Written by `tests/faults` on {date} ({machine}); `VIGIL_WRITE_FAULT_TABLE=1 make test-faults` writes it anew. Every high "
+    "flag is two pages, a text and a call. Times run from pressing send in the patient's client to the page at the provider, or "
+    "from the moment named in the row; `twice` counts pages beyond the first per flag and channel."
+)
+_ROWS = (
+    "Each row is one run: {load}. `floor` is one small HTTP request and one fsync on this machine, when nothing was sent → while "
+    "the row ran; a bound is multiplied by four, and says so, only where the floor stood above three times its quiet value."
+)
 _RETURNS = """
 ## After everything was dead
 
@@ -96,7 +106,8 @@ class FaultTable:
     def text(self) -> str:
         """The page."""
         date = iso(SystemClock().now_s())[:10]
-        parts = [_PREFACE.format(date=date, machine=_machine(), load=self.load)]
+        about, rows = _ABOUT.format(date=date, machine=_machine()), _ROWS.format(load=self.load)
+        parts = [_PREFACE.format(about=fill(about, _WIDTH), rows=fill(rows, _WIDTH))]
         parts.append(_markdown([_HEAD, *(row.cells() for row in self.rows)]))
         parts += [_RETURNS, _markdown([_RETURN_HEAD, *self._returns]), _KILLS, _markdown([_KILL_HEAD, *self._kills])]
         return "".join(parts)
