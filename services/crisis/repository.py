@@ -24,6 +24,8 @@ CASES_PER_PATIENT_MAX = 100
 _IN_ORDER = [("updated_at", 1), ("_id", 1)]
 log = structlog.get_logger("crisis.repository")
 
+_HAS_OUTBOX = "outbox.0"
+
 
 class MongoCases:
     """The port Cases, and the outbox's store side, over one database.
@@ -52,7 +54,8 @@ class MongoCases:
             await self._cases.create_index([("patient_id", 1)], name="one_open_case", unique=True, partial={"open": True})
             await self._cases.create_index([("patient_id", 1), ("flags.flag_id", 1)], name="a_flag_once", unique=True)
             await self._cases.create_index([("updated_at", 1)], name="changed")
-            await self._cases.create_index([("outbox.id", 1)], name="left_behind")
+            # One entry per document that has an outbox, not one per outbox entry: each write would touch a dozen.
+            await self._cases.create_index([("updated_at", 1)], name="left_behind", partial={_HAS_OUTBOX: {"$exists": True}})
             await self._timeline.create_index([("case_id", 1), ("line.seq", 1)], name="line", unique=True)
             await self._notes.create_index([("flag_id", 1), ("at", 1)], name="of_flag")
 
@@ -167,7 +170,7 @@ class MongoCases:
         """Entries of documents whose outbox was not cleared in time; raises StoreSilent."""
         with _silence():
             before = datetime.fromtimestamp(await self._store.now_s() - self._sweep_after_s, UTC)
-            query = {"outbox.id": {"$gt": ""}, "updated_at": {"$lt": before}}
+            query = {_HAS_OUTBOX: {"$exists": True}, "updated_at": {"$lt": before}}
             found = await self._cases.find(query, limit=limit, fields={"patient_id": 1, "outbox": 1})
         return [Left(d["_id"], d["patient_id"], tuple(d["outbox"])) for d in found]
 
