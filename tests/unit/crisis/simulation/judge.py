@@ -114,7 +114,7 @@ def the_next_step_comes(run: Run) -> Iterator[str]:
             continue
         for person, offset_s in ((BRUNO, STEP_S), (CHIARA, 2 * STEP_S)):
             begins = raised.at + offset_s
-            if ended_before(run, raised, begins + late_s) or has_taken(run, person, raised.flag):
+            if ended_before(run, raised, begins + late_s) or has_taken(run, person, raised.flag, begins + late_s):
                 continue
             rings = [r for r in rings_of(run, raised.flag, accepted=True) if r.page.attempt.person == person]
             if not any(begins - 0.05 <= ring.at <= begins + late_s for ring in rings):
@@ -353,8 +353,8 @@ def ended_before(run: Run, raised: Raised, when: float) -> bool:
     return covered_at(run, raised.flag, when) or closed_at(run, raised.flag) < when
 
 
-def has_taken(run: Run, person: str, flag: Flag) -> bool:
-    return any(ack.person == person and flag.flag_id in ack.flags for ack in acks_of(run))
+def has_taken(run: Run, person: str, flag: Flag, when: float) -> bool:
+    return any(ack.person == person and flag.flag_id in ack.flags and at < when for ack, (at, _) in acks_of(run).items())
 
 
 def patients(run: Run) -> list[str]:

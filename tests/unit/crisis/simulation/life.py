@@ -106,6 +106,7 @@ class Life:
         self.started_at = clinic.world.now
         self.heard_at: dict[Flag | Fact, float] = {}
         self.dies_saying: tuple[str, int] | None = None
+        self.mourned_by: Callable[[], object] = lambda: None
         self.loop = Loop(clinic.world, machine.boot_s)  # type: ignore[abstract]
         self.loop.on_death = self._died
         machine.life = self
@@ -189,6 +190,7 @@ class Life:
             self.machine.life = None
         if self._bus_has_news in self.clinic.bus.readers:
             self.clinic.bus.readers.remove(self._bus_has_news)
+        self.mourned_by()
 
     def kill(self) -> None:
         """SIGKILL, now."""

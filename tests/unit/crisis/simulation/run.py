@@ -93,17 +93,17 @@ class Run:
     def _crash(self, crash: Crash) -> None:
         machine = self._machine(crash.who)
         life = machine.life
-        if life is not None and life.loop.frozen:
+        if life is None:
+            return
+        life.mourned_by = lambda: self.world.after(crash.restarts_after_s, self._restart, machine, crash.loses_disk)
+        if life.loop.frozen:
             life.kill()
-        elif life is not None and crash.when_it_says is not None:
+        elif crash.when_it_says is not None:
             life.dies_saying = (crash.when_it_says, crash.after_callbacks)
-        elif life is not None:
+        else:
             life.loop.dies_after = crash.after_callbacks
-        self.world.after(crash.restarts_after_s, self._restart, machine, crash.loses_disk)
 
     def _restart(self, machine: Machine, loses_disk: bool) -> None:
-        if machine.life is not None:
-            machine.life.kill()
         if loses_disk:
             self.say(machine.name, "has lost its disk")
             machine.frames.clear()
