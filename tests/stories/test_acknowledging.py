@@ -59,7 +59,7 @@ async def test_after_an_acknowledgement_the_next_person_is_never_paged(clinic: C
     await clinic.ana.is_paged(answer, "voice")
     await clinic.ana.replies("1")
 
-    await clinic.phone.quiet_for(clinic.step_s + 0.5)
+    await clinic.listens(for_s=clinic.step_s + 0.5)
 
 
 async def test_looking_at_the_link_changes_nothing_and_pressing_the_button_acts(clinic: Clinic) -> None:

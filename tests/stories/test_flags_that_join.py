@@ -108,7 +108,7 @@ async def test_a_replayed_flag_of_a_closed_case_does_nothing(clinic: Clinic) -> 
 
     assert (again.status, again.flag_id) == (200, answer.flag_id)
     assert [(one.status, one.body["known"]) for one in replayed] == [(202, True), (202, True)]
-    await clinic.phone.quiet_for(1.0)
+    await clinic.listens(for_s=1.0)
     after = await clinic.on_both(lambda replica: clinic.cases_of(patient, replica))
     assert [[(case["case_id"], case["state"]) for case in cases] for cases in after] == [
         [(case["case_id"], "closed")] for case in before

@@ -34,7 +34,7 @@ async def test_with_the_store_dead_people_are_paged_and_answer_and_the_case_is_w
 
         await clinic.both_see(patient, owner="ben", state="owned")
         await clinic.both_are_quiet(patient)
-        await clinic.phone.quiet_for(clinic.step_s + 0.5)
+        await clinic.listens(for_s=clinic.step_s + 0.5)
         for what, body in _DECISIONS.items():
             refused = await clinic.does(what, patient, {**body, "flags": [answer.flag_id]})
             assert (refused.status, refused.problem) == (503, "store-silent"), what

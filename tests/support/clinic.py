@@ -257,6 +257,11 @@ class Clinic:
         """Somebody has just taken or closed a case: from now on no further step has a reason to begin."""
         self._acts_ms.append(self.now_ms())
 
+    async def listens(self, for_s: float) -> None:
+        """Nothing unexpected reaches a phone for so long (a real wait)."""
+        await self.clock.sleep(for_s)
+        await self.expect_no_surprises()
+
     async def expect_no_surprises(self) -> None:
         """Every page on every phone was expected by the story, or belongs to a step that had begun before anybody acted."""
         people = {person.number: person for person in (self.ana, self.ben, self.sue)}

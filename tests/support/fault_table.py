@@ -39,6 +39,8 @@ _PREFACE = """# Faults: what was broken, and what it cost
 {rows}
 
 """
+_RETURN_HEAD = ("what was lost", "counted from", "page after ms", "bound ms")
+_KILL_HEAD = ("who dies", "where", "page after ms", "twice")
 _ABOUT = (
     "Written by `tests/faults` on {date} ({machine}); `VIGIL_WRITE_FAULT_TABLE=1 make test-faults` writes it anew. Every high "
     "flag is two pages, a text and a call. Times run from pressing send in the patient's client to the page at the provider, or "
