@@ -26,10 +26,6 @@ _HEAD = (
     "bound ms",
     "floor p99 ms",
 )
-_RETURN_WIDTH = 120
-_HEAD = ("what was lost", "counted from", "page after ms", "bound ms")
-_KILL_WIDTH = 120
-_HEAD = ("who dies", "where", "page after ms", "twice")
 _PREFACE = """# Faults: what was broken, and what it cost
 
 {about}
