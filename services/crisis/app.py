@@ -165,7 +165,7 @@ class _Replica:
         self.pumps = await self.stack.enter_async_context(
             pumps_to(others, self.token, self.times.resend, self.clock.now, self._identity)
         )
-        self.peers = PumpedPeers(self.pumps)
+        self.peers = PumpedPeers(self.pumps, self.clock.now)
         self.bus = await self.stack.enter_async_context(
             EventBus.connected(self.shared.kafka_bootstrap, self.shared.topic_prefix, self.me, self.shared.kafka_security_file)
         )

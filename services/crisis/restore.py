@@ -51,7 +51,7 @@ class Restore:
                     patient_id, items = _facts_in(frame.body)
                     self._table.take_in(patient_id, items, self._now(), fresh=False)
                 elif frame.kind == "shift":
-                    self._table.shift(float(frame.body.split()[0]))
+                    self._table.shift(float(frame.body.split()[0]), this_life=False)
                 elif frame.kind == "reply":
                     self.replies.append(reply_of(orjson.loads(frame.body)))
             except _UNUSABLE:

@@ -116,12 +116,16 @@ class Table:
                 if case is not None:
                     yield case
 
-    def shift(self, by_s: float) -> None:
-        """Set the clock under everything forward."""
+    def shift(self, by_s: float, *, this_life: bool = True) -> None:
+        """Set the clock under everything forward; without `this_life` not under when it was heard and intended here.
+
+        (A journal tells at a start what was said on another clock; it is heard only now.)
+        """
         for entry in self.entries.values():
             entry.ledger.shift(by_s)
-            entry.heard = {f: Heard(h.at + by_s, h.fresh) for f, h in entry.heard.items()}
-            entry.held = {a: at + by_s for a, at in entry.held.items()}
+            if this_life:
+                entry.heard = {f: Heard(h.at + by_s, h.fresh) for f, h in entry.heard.items()}
+                entry.held = {a: at + by_s for a, at in entry.held.items()}
             entry.closed_at = {f: at + by_s for f, at in entry.closed_at.items()}
         for flag_id in self._closed:
             self._closed[flag_id] += by_s

@@ -19,15 +19,25 @@ from shared.time.clock import SystemClock
 log = structlog.get_logger("crisis.peers")
 
 
+_monotonic_s = SystemClock().monotonic_s
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One item on its way to a peer; rendered when it is sent, so that its age is right then."""
+    """One item on its way to a peer; rendered when it is sent, so that its age is right then.
+
+    `told_at_s` is the crisis clock's, `since_s` the monotonic clock's: the crisis clock may be set while this waits, and its
+    stamp would be one of the old time.
+    """
 
     patient_id: str
     item: Flag | Fact
+    told_at_s: float
+    since_s: float
 
-    def wire(self, now_s: float) -> dict[str, Any]:
+    def wire(self, _now_s: float) -> dict[str, Any]:
         """The item with its age."""
+        now_s = self.told_at_s + _monotonic_s() - self.since_s
         return to_wire(self.item, now_s) | {"patient_id": self.patient_id}
 
 
@@ -36,28 +46,32 @@ class ToldReply:
     """A person's answer that could not be resolved here."""
 
     reply: Reply
+    told_at_s: float
+    since_s: float
 
-    def wire(self, now_s: float) -> dict[str, Any]:
+    def wire(self, _now_s: float) -> dict[str, Any]:
         """The answer with its age."""
-        return reply_to_wire(self.reply, now_s)
+        return reply_to_wire(self.reply, self.told_at_s + _monotonic_s() - self.since_s)
 
 
 class PumpedPeers:
     """Tells every peer and listener through a pump of its own."""
 
-    def __init__(self, pumps: Sequence[Pump]) -> None:
+    def __init__(self, pumps: Sequence[Pump], now: Callable[[], float]) -> None:
         self._pumps = tuple(pumps)
+        self._now = now
 
     def spread(self, patient_id: str, items: Sequence[Flag | Fact]) -> None:
         """Tell all of them; never waits."""
+        now_s, since_s = self._now(), _monotonic_s()
         for pump in self._pumps:
             for item in items:
-                pump.submit(Told(patient_id, item)).add_done_callback(_heard)
+                pump.submit(Told(patient_id, item, now_s, since_s)).add_done_callback(_heard)
 
     def pass_on(self, reply: Reply) -> None:
         """Pass an unresolved answer to all of them."""
         for pump in self._pumps:
-            pump.submit(ToldReply(reply)).add_done_callback(_heard)
+            pump.submit(ToldReply(reply, self._now(), _monotonic_s())).add_done_callback(_heard)
 
 
 def _heard(telling: "asyncio.Future[Mapping[str, Any]]") -> None:

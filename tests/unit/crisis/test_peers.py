@@ -228,7 +228,7 @@ async def test_what_no_peer_will_ever_hear_is_told(code: str, told: bool, caplog
     from structlog.testing import capture_logs
 
     with capture_logs() as lines:
-        peers = PumpedPeers([cast(Pump, Deaf(code))])
+        peers = PumpedPeers([cast(Pump, Deaf(code))], lambda: 0.0)
         peers.spread("patient-1", [Flag(FIRST, "patient-1", "high")])
         peers.pass_on(Reply("SM-1", ANA, "1", None, "sms"))
         await asyncio.sleep(0)

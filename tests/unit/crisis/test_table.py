@@ -66,6 +66,15 @@ def test_what_is_open_is_never_forgotten() -> None:
     assert [case.patient_id for case in table.open_cases()] == [PATIENT]
 
 
+def test_a_clock_that_was_set_in_an_earlier_life_does_not_move_when_it_is_heard_now() -> None:
+    """Heard in the future, a flag would be silent until then."""
+    table, alarm = Table(DAY_S), flag(at=NOON - 300.0)
+    table.take_in(PATIENT, [alarm], NOON, fresh=False)
+    table.shift(300.0, this_life=False)
+    assert table.entry(PATIENT).heard[alarm.flag_id] == Heard(NOON, False)
+    assert table.entry(PATIENT).ledger.flags[alarm.flag_id].at == NOON
+
+
 def test_setting_the_clock_moves_when_things_were_heard() -> None:
     table, alarm = Table(DAY_S), flag()
     table.take_in(PATIENT, [alarm], NOON, fresh=True)

@@ -213,7 +213,7 @@ class Life:
             if kind == "facts":
                 self.table.take_in(patient_id, body, self.clock.now(), fresh=False)
             elif kind == "shift":
-                self.table.shift(body[0])
+                self.table.shift(body[0], this_life=False)
             else:
                 replies.append(body)
         self.handlers.remember(replies)

@@ -152,7 +152,7 @@ def _settle(answer: Any, error: Exception | None, result: Any) -> None:
 
 @dataclass(slots=True)
 class _Message:
-    facts: list[tuple[str, Flag | Fact]]
+    facts: list[tuple[str, Flag | Fact, float, float]]
     replies: list[Reply]
 
 
@@ -173,7 +173,9 @@ class Link:
         self._resending = False
 
     def tell(self, patient_id: str, items: Sequence[Flag | Fact]) -> None:
-        self._fresh.facts += [(patient_id, item) for item in items]
+        # The crisis clock may be set while this waits for its confirmation: its age is counted on the loop's.
+        told_at, since = self._now(), self._loop.time()
+        self._fresh.facts += [(patient_id, item, told_at, since) for item in items]
         self._flush_soon()
 
     def tell_reply(self, reply: Reply) -> None:
@@ -210,7 +212,8 @@ class Link:
         if machine.life is None or self._lost():
             return
         now, message = self._now(), self._unconfirmed[number]
-        facts = [(patient_id, to_wire(item, now)) for patient_id, item in message.facts]
+        time = self._loop.time()
+        facts = [(patient_id, to_wire(item, at + time - since)) for patient_id, item, at, since in message.facts]
         replies = [(reply, now - reply.at) for reply in message.replies]
         world.after(world.between(0.0003, 0.003), self._arrive, number, facts, replies)
 
