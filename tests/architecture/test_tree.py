@@ -7,9 +7,14 @@ import pytest
 
 from tests.architecture.code import ROOT, kept, name
 
-# A lock file or a build file that names an index works behind that index only.
-_REGISTRIES = re.compile(
-    r"(?i)https?://(?:[\w-]+\.)*(?:packages\.example\.net)|--(?:extra-)?index-url"
+# A lock file or a build file that names where packages come from works behind that place only. So no file names any host but
+# these: loopback, names reserved for examples, and the addresses by which a licence, a format or a schema calls itself.
+_KNOWN_HOSTS = (
+    r"127\.0\.0\.1|(?:[\w-]+\.)*example(?:\.org)?|(?:[\w-]+\.)*invalid|json-schema\.org|www\.apache\.org|maven\.apache\.org"
+    r"|keepachangelog\.com|www\.twilio\.com"
+)
+_FOREIGN_HOSTS = re.compile(
+    rf"(?i)https?://(?!(?:{_KNOWN_HOSTS})(?![\w.-]))[\w-]+(?:\.[\w-]+)+|--(?:extra-)?index-url|--find-links"
 )
 # Paths of one machine: homes, and what a person keeps beside the repository.
 _PLACES = re.compile(r"(?<![\w./-])/(?:root|home/[a-z]\w*|Users/\w+|work|mnt/\w+)/|(?<![\w.-])/tmp/[a-z]")
@@ -24,7 +29,7 @@ def texts() -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    ("what", "pattern"), [("a registry", _REGISTRIES), ("a machine's path", _PLACES), ("a secret", _SECRETS)]
+    ("what", "pattern"), [("a foreign host", _FOREIGN_HOSTS), ("a machine's path", _PLACES), ("a secret", _SECRETS)]
 )
 def test_no_file_names(what: str, pattern: re.Pattern[str]) -> None:
     found = [
@@ -39,9 +44,11 @@ def test_no_file_names(what: str, pattern: re.Pattern[str]) -> None:
 @pytest.mark.parametrize(
     ("pattern", "line", "found"),
     [
-        (_REGISTRIES, "--index-url https://example", True),
-        (_REGISTRIES, "see https://packages.example.net/x", True),
-        (_REGISTRIES, "https://example.org/simple", False),
+        (_FOREIGN_HOSTS, "--index-url https://example", True),
+        (_FOREIGN_HOSTS, "see https://packages.somewhere.net/simple/x", True),
+        (_FOREIGN_HOSTS, "https://example.org.somewhere.net/x", True),
+        (_FOREIGN_HOSTS, "https://example.org/simple", False),
+        (_FOREIGN_HOSTS, "http://127.0.0.1:8103/v1", False),
         (_PLACES, "cd /home/ana/vigil", True),
         (_PLACES, "/tmp/stack", True),
         (_PLACES, "/v1/home/ana/x", False),
