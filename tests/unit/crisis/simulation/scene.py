@@ -15,13 +15,14 @@ ADAEZE, BRUNO, CHIARA, DMITRI = "adaeze", "bruno", "chiara", "dmitri"
 ROLES = {ADAEZE: "clinician", BRUNO: "psychiatrist", CHIARA: "supervisor", DMITRI: "clinician"}
 KINDS = {ADAEZE: ("sms", "voice"), BRUNO: ("sms",), CHIARA: ("sms", "voice"), DMITRI: ("sms",)}
 STEP_S = 3.0
-# Shorter than in life, so that a scene of a minute sees a hung provider come back.
+# Shorter than in life, so that a scene of half a minute sees a hung provider come back and everybody ring again.
 RETRY_S = (0.0, 0.0, 1.0, 3.0, 8.0)
+RERING_S = 5.0
 ROUND_S = 3 * STEP_S
 # Nothing is broken after this; then everybody is answered for and the replicas come to agree.
-FAULTS_END_S = 11.0
-PEOPLE_ACT_FROM_S = 23.0
-END_S = 28.0
+FAULTS_END_S = 10.0
+PEOPLE_ACT_FROM_S = 20.0
+END_S = 24.0
 
 # What can break, alone. Every one of them leaves a working way.
 SINGLE = (
@@ -120,7 +121,8 @@ class Scene:
     @property
     def single(self) -> bool:
         """Whether one thing of ours is broken, and all providers work."""
-        return len(self.kinds) <= 1 and self.kinds <= set(SINGLE)
+        faults = len(self.windows) + len({crash.at for crash in self.crashes})
+        return len(self.kinds) <= 1 and faults <= 1 and self.kinds <= set(SINGLE)
 
 
 def roster() -> Roster:
@@ -143,7 +145,7 @@ def scene_of(seed: int) -> Scene:
     """The scene with this number. Themes take turns, so that any few hundred seeds hold some of each."""
     chance = random.Random(f"scene-{seed}")
     replicas = tuple(f"crisis-{n}" for n in range(chance.choice((2, 2, 3))))
-    scene = Scene(seed, chance, replicas, roster(), Times(retry=RETRY_S))
+    scene = Scene(seed, chance, replicas, roster(), Times(retry=RETRY_S, rering=RERING_S))
     scene.wall_off_s = dict.fromkeys(replicas, 0.0)
     scene.starts = dict.fromkeys(replicas, 0.0)
     scene.receipts = chance.random() < 0.7

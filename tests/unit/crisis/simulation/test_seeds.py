@@ -52,10 +52,10 @@ def test_a_vigil_built_wrong_is_noticed(mutant: Mutant, noticed_as: str) -> None
 
 def test_a_seed_gives_the_same_run_in_every_process() -> None:
     """Replaying must not depend on how this process hashes strings."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.unit.crisis.simulation", "-v", "--seed"]
-    for seed in ("11", "12"):
-        one, two = (
-            subprocess.run([*command, seed], env={"PYTHONHASHSEED": hashes}, capture_output=True, text=True, check=True)
-            for hashes in ("1", "2")
-        )
-        assert one.stdout.splitlines()[:-1] == two.stdout.splitlines()[:-1]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.unit.crisis.simulation", "-v", "--seed", "13"]
+    one, two = (
+        subprocess.run(command, env={"PYTHONHASHSEED": hashes}, capture_output=True, text=True, check=True)
+        for hashes in ("1", "2")
+    )
+    # All but the last line, which says how long it took.
+    assert one.stdout.splitlines()[:-1] == two.stdout.splitlines()[:-1]

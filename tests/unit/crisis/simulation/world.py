@@ -101,19 +101,17 @@ class World:
 
     def _run_busy(self) -> int:
         rounds = 0
-        while self._busy:
-            index = int(self.chance.random() * len(self._busy)) if len(self._busy) > 1 else 0
-            loop = self._busy[index]
-            asyncio._set_running_loop(loop)
-            try:
+        try:
+            while self._busy and rounds <= SAME_MOMENT_MAX:
+                index = int(self.chance.random() * len(self._busy)) if len(self._busy) > 1 else 0
+                loop = self._busy[index]
+                asyncio._set_running_loop(loop)
                 loop.run_once()
-            finally:
-                asyncio._set_running_loop(None)
-            if not loop.ready:
-                self.idle(loop)
-            rounds += 1
-            if rounds > SAME_MOMENT_MAX:
-                break
+                if not loop.ready:
+                    self.idle(loop)
+                rounds += 1
+        finally:
+            asyncio._set_running_loop(None)
         return rounds
 
     def busy(self, loop: "Loop") -> None:
