@@ -184,7 +184,9 @@ def nobody_is_flooded(run: Run) -> Iterator[str]:
         if ring.page.first:
             first[(attempt.flags[0], attempt.person, attempt.channel)] += 1
         else:
-            again[(ring.page.flag.patient_id, attempt.person, attempt.channel)].append(ring.at)
+            # A patient is one case, unless part of it was closed meanwhile.
+            for what in attempt.flags if run.closings else (ring.page.flag.patient_id,):
+                again[(what, attempt.person, attempt.channel)].append(ring.at)
     for (_, person, channel), times in again.items():
         for begin in times:
             count = sum(begin <= at < begin + 59.9 for at in times)
