@@ -58,6 +58,7 @@ class Clerk:
         self._dirty: dict[str, None] = {}
         self._later: dict[str, asyncio.TimerHandle] = {}
         self._writing: dict[str, asyncio.Task[bool]] = {}
+        self._unsure: dict[str, list[Fact]] = {}
         self._ready = False
         self._read_once = asyncio.Event()
         self._scanned_to = 0.0
@@ -246,6 +247,14 @@ class Clerk:
                 self._stored[stored.patient_id] = stored
         elif known is not None and known.case_id == stored.case_id:
             del self._stored[stored.patient_id]
+        unsure = self._unsure.pop(stored.patient_id, [])
+        decided = [fact for fact in unsure if fact in stored.items]
+        if stored.open and len(decided) < len(unsure):
+            # That write may still be on its way.
+            self._unsure[stored.patient_id] = [fact for fact in unsure if fact not in decided]
+        if decided:
+            # Written although the answer was lost: peers that do not reach the store hear it from here.
+            self.say(stored.patient_id, decided)
         self.hear(stored.patient_id, stored.items)
 
     async def _write(self, patient_id: str, verdict: Callable[[Case, StoredCase | None], list[Fact]] | None) -> bool:
@@ -272,6 +281,8 @@ class Clerk:
                     self._adopt(found)
                 continue
             except StoreSilent:
+                # It may have been written all the same; the next reading tells.
+                self._unsure.setdefault(patient_id, []).extend(decided)
                 return False
             if decided:
                 self.say(patient_id, decided)
