@@ -121,7 +121,8 @@ class Scene:
     @property
     def single(self) -> bool:
         """Whether one thing of ours is broken, and all providers work."""
-        faults = len(self.windows) + len({crash.at for crash in self.crashes})
+        late = sum(at > 0.0 for at in self.starts.values())
+        faults = len(self.windows) + len({crash.at for crash in self.crashes}) + late
         return len(self.kinds) <= 1 and faults <= 1 and self.kinds <= set(SINGLE)
 
 
