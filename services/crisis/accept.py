@@ -165,15 +165,19 @@ class FactJournal:
         """Write flags and facts of one patient down."""
         for begin in range(0, len(items), ITEMS_PER_RECORD):
             part = [to_record(item) for item in items[begin : begin + ITEMS_PER_RECORD]]
-            self._append("facts", {"patient_id": patient_id, "items": part})
+            self._append("facts", orjson.dumps({"patient_id": patient_id, "items": part}))
 
     def keep_reply(self, reply: Reply) -> None:
         """Write an answer down that means nothing here yet."""
-        self._append("reply", reply_record(reply))
+        self._append("reply", orjson.dumps(reply_record(reply)))
 
-    def _append(self, kind: str, body: dict[str, Any]) -> None:
+    def keep_shift(self, by_s: float, skew_s: float) -> None:
+        """Write down that the store has set the clock: by how much, and how far it is ahead of this machine's since then."""
+        self._append("shift", f"{by_s!r} {skew_s!r}".encode())
+
+    def _append(self, kind: str, body: bytes) -> None:
         try:
-            self._journal.append(kind, orjson.dumps(body))
+            self._journal.append(kind, body)
         except OSError as error:
             self._on_disk_trouble(error)
 

@@ -1,0 +1,113 @@
+"""What one replica opens outside of itself: its disk, its store, the bus, its peers and the provider."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from services.crisis.app.wrapping import Wrap
+from services.crisis.clock import CrisisClock
+from services.crisis.gateways.bookmark import BookmarkFile
+from services.crisis.gateways.bus import EventBus
+from services.crisis.gateways.journal import DiskJournal, Frame
+from services.crisis.gateways.pages import TwilioPages, page_session
+from services.crisis.gateways.peers import PumpedPeers, pumps_to
+from services.crisis.ports import Journal, PageProvider, Peers
+from services.crisis.repository import MongoCases
+from services.crisis.restore import kept_skew
+from services.crisis.settings import CrisisSettings, SharedSettings
+from services.crisis.times import Times
+from shared.bus.express import Pump
+from shared.providers.twilio import TwilioAccount
+from shared.time.clock import SystemClock
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The journal with what it held at the start, the bookmark beside it, and the clock that both set."""
+
+    journal: DiskJournal
+    frames: list[Frame]
+    bookmark: BookmarkFile
+    clock: CrisisClock
+
+
+def open_disk(stack: AsyncExitStack, settings: CrisisSettings) -> Disk:
+    """The replica's own disk, read back whole."""
+    bookmark = BookmarkFile(settings.journal_dir / "bookmark.json")
+    journal = DiskJournal(settings.journal_dir)
+    stack.callback(journal.close)
+    frames = list(journal.read_back())
+    return Disk(journal, frames, bookmark, CrisisClock(SystemClock(), kept_skew(frames, bookmark.read().skew_s)))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which deployment this replica belongs to, as the heartbeat compares it."""
+
+    programme_id: str
+    topic_prefix: str
+    bus: EventBus
+
+    def told(self) -> dict[str, str]:
+        """Programme, topic prefix, and the Kafka cluster's id (empty before the first contact)."""
+        return {
+            "programme_id": self.programme_id,
+            "topic_prefix": self.topic_prefix,
+            "kafka_cluster_id": self.bus.cluster_id(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """Every port of a replica, filled."""
+
+    journal: Journal
+    account: TwilioAccount
+    provider: PageProvider
+    bus: EventBus
+    cases: MongoCases
+    pumps: tuple[Pump, ...]
+    told_peers: PumpedPeers
+    peers: Peers
+    identity: Identity
+
+
+async def open_adapters(
+    stack: AsyncExitStack,
+    shared: SharedSettings,
+    settings: CrisisSettings,
+    times: Times,
+    disk: Disk,
+    wrap: Wrap,
+) -> Adapters:
+    """Everything outside; bus, store and peers connect in the background, so that none of them stops a start."""
+    me, own_url = f"crisis-{settings.ordinal}", settings.peer_urls[settings.ordinal]
+    session = await stack.enter_async_context(page_session())
+    account = TwilioAccount(
+        shared.twilio_base_url,
+        shared.twilio_account_sid,
+        shared.twilio_auth_token_file.read_text().strip(),
+        shared.twilio_sender,
+    )
+    bus = await stack.enter_async_context(
+        EventBus.connected(shared.kafka_bootstrap, shared.topic_prefix, me, shared.kafka_security_file)
+    )
+    identity = Identity(shared.programme_id, shared.topic_prefix, bus)
+    others = [url for url in settings.peer_urls if url != own_url] + list(settings.listener_urls)
+    token = shared.service_token_file.read_text().strip()
+    pumps = await stack.enter_async_context(pumps_to(others, token, times.resend, disk.clock.now, identity.told))
+    told_peers = PumpedPeers(pumps, disk.clock.now)
+    database = f"{shared.topic_prefix.replace('.', '_')}_crisis"
+    cases = await stack.enter_async_context(
+        MongoCases.connected(shared.mongo_uri, database, shared.mongo_driver, times.store_operation)
+    )
+    return Adapters(
+        journal=wrap("journal", disk.journal),
+        account=account,
+        provider=wrap("provider", TwilioPages("twilio", account, session, own_url)),
+        bus=bus,
+        cases=wrap("cases", cases),
+        pumps=pumps,
+        told_peers=told_peers,
+        peers=wrap("peers", told_peers),
+        identity=identity,
+    )

@@ -1,0 +1,67 @@
+"""What flags, people and readers come in by, before there is any HTTP."""
+
+from dataclasses import dataclass
+
+from services.crisis.accept import Acceptance
+from services.crisis.api.stream import CaseStream
+from services.crisis.app.adapters import Adapters, Disk
+from services.crisis.app.core import Core
+from services.crisis.handlers import Handlers
+from services.crisis.notebook import Notebook
+from services.crisis.observed import FLAG_TO_HEARD
+from services.crisis.queries import Queries
+from services.crisis.settings import SharedSettings
+from services.crisis.subscribers import BusLane
+from shared.security.auth import TokenVerifier
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The one way in for flags, both lanes of it; commands of people; reads."""
+
+    acceptance: Acceptance
+    handlers: Handlers
+    queries: Queries
+    notebook: Notebook
+    stream: CaseStream
+    bus_lane: BusLane
+
+
+def build_doors(me: str, shared: SharedSettings, disk: Disk, adapters: Adapters, core: Core, verifier: TokenVerifier) -> Doors:
+    """The doors, not yet open."""
+    acceptance = Acceptance(
+        journal=adapters.journal,
+        table=core.table,
+        engine=core.engine,
+        clock=core.clock,
+        me=me,
+        on_disk_trouble=core.observed.on_disk_trouble,
+    )
+    handlers = Handlers(
+        clock=core.clock,
+        table=core.table,
+        engine=core.engine,
+        clerk=core.clerk,
+        roster=core.roster,
+        pass_on=adapters.told_peers.pass_on,
+        keep=core.fact_journal.keep_reply,
+    )
+    queries = Queries(core.table, core.clock, core.engine.next_due, core.roster)
+    stream = CaseStream(table=core.table, queries=queries, clock=core.clock, verifier=verifier)
+    core.engine.listeners.append(stream.notice)
+    bus_lane = BusLane(
+        bootstrap=shared.kafka_bootstrap,
+        topic_prefix=shared.topic_prefix,
+        connection=adapters.bus.connection,
+        programme_id=shared.programme_id,
+        clock=core.clock,
+        times=core.times,
+        acceptance=acceptance,
+        journal=adapters.journal,
+        bookmark=disk.bookmark,
+        dead_letters=adapters.bus,
+        cluster_id=adapters.bus.cluster_id,
+        on_age=FLAG_TO_HEARD.labels("bus").observe,
+        bring=core.clerk.bring,
+    )
+    return Doors(acceptance, handlers, queries, Notebook(adapters.cases, core.clock, queries.flags_of), stream, bus_lane)

@@ -1,0 +1,76 @@
+"""The HTTP side of one replica: which path ends at which door."""
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from services.crisis.api.callbacks import Callbacks
+from services.crisis.api.cases import cases_router
+from services.crisis.api.commands import CaseCommands
+from services.crisis.api.documented import document
+from services.crisis.api.facts import FactsApi
+from services.crisis.api.flags import FlagsApi
+from services.crisis.api.overview import overview_router
+from services.crisis.app.adapters import Adapters
+from services.crisis.app.core import Core
+from services.crisis.app.doors import Doors
+from shared.chassis.direct import DirectRoutes
+from shared.chassis.http import make_app
+from shared.providers.twilio import SignatureCheck
+from shared.security.auth import TokenVerifier
+
+
+def build_app(
+    own_url: str, adapters: Adapters, core: Core, doors: Doors, verifier: TokenVerifier, alarms: Callable[[], dict[str, bool]]
+) -> ASGIApp:
+    """The application; the paths of a page's way are passed on without the framework's layers."""
+    app = make_app("crisis", readiness=lambda: {"roster": bool(core.roster().people), "loop": True}, alarms=alarms)
+    flags = FlagsApi(doors.acceptance, adapters.journal, core.clock, verifier, core.times.journal_answer)
+    facts = FactsApi(
+        table=core.table,
+        engine=core.engine,
+        handlers=doors.handlers,
+        clock=core.clock,
+        verifier=verifier,
+        identity=adapters.identity.told,
+    )
+    callbacks = Callbacks(
+        handlers=doors.handlers,
+        clock=core.clock,
+        roster=core.roster,
+        signature=SignatureCheck(adapters.account.auth_token),
+        own_url=own_url,
+        link_key=core.link_key,
+        on_forged=core.observed.on_forged,
+    )
+    app.add_route("/v1/risk-flags", flags.post, methods=["POST"])
+    app.add_route("/v1/facts", facts.post, methods=["POST"])
+    app.add_route("/v1/facts", facts.get, methods=["GET"])
+    app.add_route("/v1/express/heartbeat", facts.heartbeat, methods=["POST"])
+    app.add_route("/v1/providers/twilio/status", callbacks.status, methods=["POST"])
+    app.add_route("/v1/providers/twilio/sms", callbacks.sms, methods=["POST"])
+    app.add_route("/v1/providers/twilio/voice", callbacks.voice, methods=["POST"])
+    app.add_route("/a/{token}", callbacks.show_link, methods=["GET"])
+    app.add_route("/a/{token}", callbacks.follow_link, methods=["POST"])
+    app.add_route("/v1/stream", doors.stream.get, methods=["GET"])
+
+    async def timeline(identifier: str) -> list[dict[str, Any]] | None:
+        case = doors.queries.find(identifier)
+        if case is None:
+            return None
+        stored = await core.relay.timeline(case, core.times.look * 10)
+        return stored if stored else doors.queries.timeline(case)
+
+    app.include_router(cases_router(doors.queries, doors.notebook, verifier, timeline))
+    app.include_router(CaseCommands(doors.handlers, doors.notebook, verifier).router())
+    app.include_router(overview_router(doors.queries, verifier, core.clock.now))
+    document(app)
+    return DirectRoutes(
+        app,
+        {
+            ("POST", "/v1/risk-flags"): flags.post,
+            ("POST", "/v1/facts"): facts.post,
+            ("POST", "/v1/providers/twilio/status"): callbacks.status,
+        },
+    )
