@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.crisis.domain.page_text import LIMIT, page_text
+from shared.chassis.settings import DeploymentSettings
 
 # A page has to fit into one message whatever the level; a link is `<public url>/a/<40 characters>`.
 _LONGEST_PAGE = len(page_text("imminent", "0" * 6, 0.0, "UTC", f"/a/{'0' * 40}"))
@@ -16,19 +17,9 @@ PUBLIC_URL_MAX = LIMIT - _LONGEST_PAGE
 _GSM_URL = re.compile(r"https?://[A-Za-z0-9.:/_-]+")
 
 
-class SharedSettings(BaseSettings):
-    """What every service of a deployment shares."""
+class SharedSettings(DeploymentSettings):
+    """What crisis is told of its deployment: what every service is, and the account at the provider of pages."""
 
-    model_config = SettingsConfigDict(env_prefix="VIGIL_", frozen=True, extra="ignore")
-
-    kafka_bootstrap: str = Field("127.0.0.1:29092", description="Kafka brokers, host:port, comma-separated.")
-    kafka_security_file: Path | None = Field(None, description="JSON file with the SASL and TLS settings; none = plain text.")
-    mongo_uri: str = Field("mongodb://127.0.0.1:29017/?replicaSet=rs0", description="MongoDB connection string.")
-    mongo_driver: str = Field("pymongo", description="pymongo (its asyncio API) or motor.")
-    topic_prefix: str = Field("vigil", pattern=r"^[A-Za-z0-9._-]{1,60}$", description="Prefix of topics, dead letters, groups.")
-    programme_id: str = Field("default", max_length=64, description="The programme this deployment serves.")
-    service_token_file: Path = Field(description="File with this service's own bearer token.")
-    dev_issuer_key_file: Path = Field(description="File with the key that bearer tokens are verified with.")
     twilio_base_url: str = Field("http://127.0.0.1:8190", description="Where the SMS and voice provider's API is.")
     twilio_account_sid: str = Field("AC00000000000000000000000000000000", description="The provider account's id.")
     twilio_auth_token_file: Path = Field(description="File with the account's token; callbacks are signed with it too.")

@@ -29,7 +29,7 @@ from services.intake.handlers.patients import PatientHandler
 from services.intake.ports import StoreSilent
 from services.intake.queries import Queries
 from services.intake.repository import MongoAssessments, MongoPatients, prepare_outbox
-from services.intake.settings import DeploymentSettings, IntakeSettings
+from services.intake.settings import IntakeSettings
 from services.intake.timers import StoreWatch, express_timers, until_done
 from shared.bus.broker import RoutineBus
 from shared.bus.express import Pump, PumpSettings, flags_confirmed
@@ -37,6 +37,7 @@ from shared.bus.producer import CrisisProducer, ProducerSettings
 from shared.chassis.direct import DirectRoutes
 from shared.chassis.http import make_app
 from shared.chassis.service import run, serve
+from shared.chassis.settings import DeploymentSettings
 from shared.contracts.topics import RISK
 from shared.security.auth import TokenVerifier
 from shared.storage.mongo import Store, connect
@@ -90,7 +91,7 @@ class _Intake:
     async def start(self) -> Composed:
         """Build, connect in the background, begin to keep flags alive."""
         store = await self.stack.enter_async_context(
-            connect(self.deployment.mongo_uri, self.deployment.database, driver=self.deployment.mongo_driver)
+            connect(self.deployment.mongo_uri, self.deployment.database("intake"), driver=self.deployment.mongo_driver)
         )
         await self._build_lanes()
         self._build_store(store)

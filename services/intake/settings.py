@@ -1,38 +1,7 @@
-"""Settings of intake, from the environment: VIGIL_… of the deployment, VIGIL_INTAKE_… of its own."""
-
-from pathlib import Path
+"""Settings of intake's own, from the environment: VIGIL_INTAKE_…"""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-
-class DeploymentSettings(BaseSettings):
-    """What intake shares with the other services of its deployment."""
-
-    model_config = SettingsConfigDict(env_prefix="VIGIL_", frozen=True, extra="ignore")
-
-    kafka_bootstrap: str = Field("127.0.0.1:29092", description="Kafka brokers, host:port, comma-separated.")
-    kafka_security_file: Path | None = Field(None, description="JSON file with the SASL and TLS settings; none = plain text.")
-    mongo_uri: str = Field("mongodb://127.0.0.1:29017/?replicaSet=rs0", description="MongoDB connection string.")
-    mongo_driver: str = Field("pymongo", description="pymongo (its asyncio API) or motor.")
-    topic_prefix: str = Field("vigil", pattern=r"^[A-Za-z0-9._-]{1,60}$", description="Prefix of topics, dead letters, groups.")
-    programme_id: str = Field("default", max_length=64, description="The programme this deployment serves.")
-    crisis_urls: str = Field(
-        "http://127.0.0.1:8103,http://127.0.0.1:8113",
-        description="Base URLs of every receiver of the express lane, comma-separated.",
-    )
-    service_token_file: Path = Field(description="File with this service's own bearer token.")
-    dev_issuer_key_file: Path = Field(description="File with the key that bearer tokens are verified with.")
-
-    @property
-    def receivers(self) -> tuple[str, ...]:
-        """Base URLs of every receiver of the express lane."""
-        return tuple(url.strip().rstrip("/") for url in self.crisis_urls.split(",") if url.strip())
-
-    @property
-    def database(self) -> str:
-        """The name of intake's database: a deployment's prefix keeps it apart from others on the same server."""
-        return f"{self.topic_prefix.replace('.', '_')}_intake"
 
 
 class IntakeSettings(BaseSettings):

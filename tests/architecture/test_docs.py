@@ -7,14 +7,11 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from pydantic_settings import BaseSettings
 
 from deploy.local.ports import contract_ports
 from services.crisis.domain.budget import BUDGETS
 from services.crisis.domain.facts import FACTS
-from services.crisis.settings import CrisisSettings, SharedSettings
 from services.crisis.times import Times
-from services.intake.settings import DeploymentSettings, IntakeSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -24,7 +21,6 @@ README_LINES_MAX = 150
 
 _PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 _DECISIONS = sorted((DOCS / "decisions").glob("*.md"))
-_SETTINGS = (SharedSettings, CrisisSettings, DeploymentSettings, IntakeSettings)
 _FILE = r"`((?:services|shared|deploy|tests)/[\w./-]+\.\w+)`"
 # `path/to/file.py` · `name`, `Class.name`: the file has all of these names.
 _FILE_WITH_NAMES = re.compile(_FILE + r" · (`[\w.]+`(?:, `[\w.]+`)*)")
@@ -98,22 +94,6 @@ def _budget(seconds: float) -> str:
 def test_every_kind_of_fact_is_listed() -> None:
     told = _rows(ARCHITECTURE, "Flag, fact, ledger, case").keys()
     assert told == {"flag", *(kind.KIND for kind in FACTS)}  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("settings", _SETTINGS, ids=lambda settings: f"{settings.__module__}.{settings.__name__}")
-def test_every_setting_stands_in_the_environment_table_with_its_default(settings: type[BaseSettings]) -> None:
-    rows = _rows(RUNNING, "Environment of the services")
-    prefix = settings.model_config["env_prefix"]
-    for name, field in settings.model_fields.items():
-        variable = f"{prefix}{name}".upper()
-        assert variable in rows, f"{variable} is not documented"
-        default = "required" if field.is_required() else "empty" if field.default in (None, "") else f"`{field.default}`"
-        assert rows[variable][0] == default, variable
-
-
-def test_no_setting_is_documented_that_nobody_reads() -> None:
-    known = {f"{one.model_config['env_prefix']}{name}".upper() for one in _SETTINGS for name in one.model_fields}
-    assert not _rows(RUNNING, "Environment of the services").keys() - known
 
 
 def test_the_ports_are_those_of_the_stack() -> None:

@@ -63,7 +63,7 @@ def test_no_metric_is_declared_twice() -> None:
 
 def settings_classes() -> list[type[BaseSettings]]:
     """Every settings class of every service."""
-    files = [path for path in python_files("services") if path.name == "settings.py"]
+    files = [path for path in python_files("services", "shared") if path.name == "settings.py"]
     modules = [importlib.import_module(name(path).removesuffix(".py").replace("/", ".")) for path in files]
     return [
         value

@@ -96,9 +96,8 @@ async def open_adapters(
     token = shared.service_token_file.read_text().strip()
     pumps = await stack.enter_async_context(pumps_to(others, token, times.resend, disk.clock.now, identity.told))
     told_peers = PumpedPeers(pumps, disk.clock.now)
-    database = f"{shared.topic_prefix.replace('.', '_')}_crisis"
     cases = await stack.enter_async_context(
-        MongoCases.connected(shared.mongo_uri, database, shared.mongo_driver, times.store_operation)
+        MongoCases.connected(shared.mongo_uri, shared.database("crisis"), shared.mongo_driver, times.store_operation)
     )
     return Adapters(
         journal=wrap("journal", disk.journal),

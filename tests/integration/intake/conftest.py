@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer
 from deploy.local.kafka.topics import create_topics, delete_topics
 from deploy.local.ports import free_ports
 from deploy.local.processes import eventually
-from services.intake.settings import DeploymentSettings
+from shared.chassis.settings import DeploymentSettings
 from shared.contracts.topics import Topic
 from shared.security.auth import FLAG_WRITE, TokenIssuer
 from shared.storage.mongo import MongoStore, connect
@@ -133,7 +133,7 @@ class Intake:
         settings = DeploymentSettings(
             topic_prefix=self.prefix, service_token_file=self.home / "token", dev_issuer_key_file=self.home / "key"
         )
-        return connect(self.servers.mongo, settings.database)
+        return connect(self.servers.mongo, settings.database("intake"))
 
     async def pending(self) -> list[str]:
         """Flag ids of every pending express entry."""
