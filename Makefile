@@ -58,5 +58,8 @@ down: $(STAMP) ## Stop it
 bench: $(STAMP) ## Measure Vigil against a bare chain, in one run
 	@$(BIN)/vigil bench
 
-docs docker-smoke: ## Not there yet
+docs: $(STAMP) ## Write docs/reference/ from the code
+	$(BIN)/python -m deploy.reference
+
+docker-smoke: ## Not there yet
 	@echo "make $@ is not there yet" >&2; exit 3

@@ -1,0 +1,1 @@
+"""The reference pages under docs/reference/, generated from what the code declares; `python -m deploy.reference [--check]`."""

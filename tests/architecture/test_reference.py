@@ -1,0 +1,75 @@
+"""The pages under docs/reference/ are what the code says, and the generator sees what is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from deploy.reference.errors import dead_letters, problems, unexplained
+from deploy.reference.events import topic_of
+from deploy.reference.metrics import metrics
+from deploy.reference.pages import PAGES, REFERENCE, differing, write
+from deploy.reference.settings import settings
+from shared.contracts.catalogue import EVENTS, type_of
+from tests.architecture.test_names import metrics as declared
+from tests.architecture.test_names import settings_classes
+
+AGAIN = "run `make docs` (.venv/bin/python -m deploy.reference) and commit docs/reference/"
+
+
+def test_every_error_is_explained_and_no_other() -> None:
+    assert unexplained() == [], "write it into deploy/reference/errors.yaml, then run `make docs`"
+
+
+def test_the_pages_are_what_the_code_says() -> None:
+    assert differing() == [], AGAIN
+
+
+def test_a_page_that_is_missing_stale_or_of_nobody_is_noticed_and_mended(tmp_path: Path) -> None:
+    assert differing(tmp_path) == sorted(PAGES)
+    write(tmp_path)
+    assert differing(tmp_path) == []
+    (tmp_path / "metrics.md").write_text("| `vigil_gone_total` |", encoding="utf-8")
+    (tmp_path / "left-over.md").write_text("of nobody", encoding="utf-8")
+    assert differing(tmp_path) == ["left-over.md", "metrics.md"]
+    assert write(tmp_path) == ["left-over.md", "metrics.md"]
+    assert {path.name for path in tmp_path.iterdir()} == set(PAGES)
+
+
+@pytest.mark.parametrize("settings_class", settings_classes(), ids=lambda one: f"{one.__module__}.{one.__name__}")
+def test_every_setting_has_its_row(settings_class: type) -> None:
+    page = (REFERENCE / "settings.md").read_text(encoding="utf-8")
+    prefix = settings_class.model_config["env_prefix"]  # type: ignore[attr-defined]
+    names = [f"{prefix}{name}".upper() for name in settings_class.model_fields]  # type: ignore[attr-defined]
+    assert [name for name in names if f"| `{name}` |" not in page] == [], AGAIN
+
+
+def test_a_variable_that_two_services_read_means_the_same_to_both() -> None:
+    by_variable: dict[str, set[tuple[str, str]]] = {}
+    for setting in settings():
+        by_variable.setdefault(setting.variable, set()).add((setting.default, setting.kind))
+    assert {name: told for name, told in by_variable.items() if len(told) > 1} == {}
+
+
+def test_every_metric_has_its_row_and_its_words() -> None:
+    page = (REFERENCE / "metrics.md").read_text(encoding="utf-8")
+    assert {one.name.removesuffix("_total") for one in metrics()} == {
+        name.removesuffix("_total") for _, _, name, _ in declared()
+    }
+    assert [one.name for one in metrics() if f"| `{one.name}` |" not in page] == [], AGAIN
+    assert [one.name for one in metrics() if len(one.told) < 10] == [], "say what it counts, in the metric's help"
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=type_of)
+def test_every_event_has_its_section_and_travels_on_a_topic(event: type) -> None:
+    page = (REFERENCE / "events.md").read_text(encoding="utf-8")
+    assert f"\n## {type_of(event)}\n" in page, AGAIN
+    assert topic_of(event) is not None, "give its subject a topic in shared/contracts/topics.py"
+    assert event.__doc__
+
+
+def test_errors_are_found_in_every_form_in_which_the_code_raises_them() -> None:
+    found = problems()
+    assert {"forbidden", "not-confirmed", "not-found", "token-expired", "not-a-flag", "validation"} <= found.keys()
+    assert all(re.fullmatch(r"[a-z][a-z-]*", slug) for slug in found)
+    assert {"header_missing", "not_a_flag", "defect", "unknown_type"} <= dead_letters().keys()
