@@ -23,15 +23,21 @@ class Topic:
         return f"{prefix}.{self.name}"
 
 
+def dead_letters_of(topic: Topic, group: str) -> Topic:
+    """Where a group puts the records of a topic that it cannot take; nobody reads it but `vigil dlq`."""
+    return Topic(f"{topic.name}.{group}.dlq", (group,), (), topic.key, 1, 365 * _DAY_MS, "routine")
+
+
 _PRODUCERS = ("intake", "sessions", "outcomes", "notifications", "crisis")
 _DOWNSTREAM = ("intake", "sessions", "outcomes", "notifications")
 
 RISK = Topic("risk.v1", _PRODUCERS, ("crisis",), "patient_id", 4, 14 * _DAY_MS, "crisis")
-RISK_DEAD_LETTERS = Topic("risk.v1.crisis.dlq", ("crisis",), (), "patient_id", 1, 365 * _DAY_MS, "routine")
+RISK_DEAD_LETTERS = dead_letters_of(RISK, "crisis")
 PATIENTS = Topic(
     "patients.v1", ("intake",), ("crisis", "sessions", "outcomes", "notifications"), "patient_id", 4, 365 * _DAY_MS, "routine"
 )
 ASSESSMENTS = Topic("assessments.v1", ("intake",), ("outcomes", "notifications"), "patient_id", 4, 365 * _DAY_MS, "routine")
 CASES = Topic("cases.v1", ("crisis",), _DOWNSTREAM, "patient_id", 4, 365 * _DAY_MS, "routine")
 
-TOPICS: tuple[Topic, ...] = (RISK, RISK_DEAD_LETTERS, PATIENTS, ASSESSMENTS, CASES)
+SUBJECTS: tuple[Topic, ...] = (RISK, PATIENTS, ASSESSMENTS, CASES)
+TOPICS: tuple[Topic, ...] = (*SUBJECTS, *(dead_letters_of(topic, group) for topic in SUBJECTS for group in topic.readers))

@@ -32,3 +32,18 @@ ROUTINE_REFUSED = Counter(
 )
 OUTBOX_PUBLISHED = Counter("vigil_outbox_published", "Outbox entries published, right after the write or by the scan.", ["by"])
 OUTBOX_FAILURES = Counter("vigil_outbox_failures", "Outbox entries that could not be published for now.")
+
+# Seconds. A projection may be an hour behind after an outage, and that must be seen as such.
+AGE_SECONDS = (*SECONDS, 60.0, 600.0, 3600.0)
+EVENTS_DELIVERED = Counter(
+    "vigil_events_delivered", "Records a group is done with, by what became of them.", ["topic", "group", "outcome"]
+)
+EVENT_AGE_SECONDS = Histogram(
+    "vigil_event_age_seconds", "An event happened until a group began to handle it.", ["topic", "group"], buckets=AGE_SECONDS
+)
+EVENT_HANDLING_SECONDS = Histogram(
+    "vigil_event_handling_seconds", "Handling of one event, all its tries.", ["topic", "group"], buckets=AGE_SECONDS
+)
+EVENT_RETRIES = Counter("vigil_event_retries", "Tries of an event that failed and were repeated.", ["topic", "group", "code"])
+DEAD_LETTERS = Counter("vigil_dead_letters", "Records put on a dead-letter topic.", ["topic", "group", "code"])
+CONSUMER_LAG = Gauge("vigil_consumer_lag_records", "Records of a topic that a group has not handled yet.", ["topic", "group"])
