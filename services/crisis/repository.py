@@ -5,8 +5,7 @@ flag cannot reopen anything. Outbox entries ride in the same document write; cle
 timeline is a collection of its own. `updated_at` is the store's own clock.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +14,7 @@ import structlog
 from services.crisis.domain.encoding import Garbled, from_record, to_record
 from services.crisis.domain.facts import Flag
 from services.crisis.ports import Conflict, Left, StoredCase, StoreSilent
-from shared.storage.mongo import Documents, DuplicateKey, Store, StoreUnavailable, bounded, connect
+from shared.storage.mongo import Documents, DuplicateKey, Store, StoreUnavailable, bounded
 
 OPEN_AT_ONCE = 1_000
 NOTES_MAX = 1_000
@@ -40,13 +39,6 @@ class MongoCases:
         self._cases: Documents = store.documents("cases")
         self._timeline: Documents = store.documents("timeline")
         self._notes: Documents = store.documents("notes")
-
-    @staticmethod
-    @asynccontextmanager
-    async def connected(uri: str, database: str, driver: str, operation_s: float) -> AsyncIterator["MongoCases"]:
-        """Cases of one deployment; connects in the background."""
-        async with connect(uri, database, driver=driver) as store:
-            yield MongoCases(store, operation_s)
 
     async def ready(self) -> None:
         """Return when the indexes exist; raises StoreSilent."""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from services.crisis.accept import Acceptance, Unreadable, deadly_source, read_flags
@@ -19,6 +19,7 @@ from services.crisis.clock import CrisisClock
 from services.crisis.gateways.bookmark import Bookmark, BookmarkFile
 from services.crisis.ports import Journal
 from services.crisis.times import Times
+from shared.bus.ports import PartitionReader
 from shared.contracts.envelope import Undecodable, envelope_of
 from shared.contracts.risk import RiskFlagged
 from shared.contracts.topics import RISK
@@ -50,9 +51,8 @@ class BusLane:
     def __init__(
         self,
         *,
-        bootstrap: str,
+        open_reader: Callable[[], PartitionReader],
         topic_prefix: str,
-        connection: dict[str, Any],
         programme_id: str,
         clock: CrisisClock,
         times: Times,
@@ -64,10 +64,9 @@ class BusLane:
         on_age: Callable[[float], None],
         bring: Callable[[Sequence[tuple[str, str]]], Awaitable[None]] | None = None,
     ) -> None:
-        self._bootstrap = bootstrap
+        self._open_reader = open_reader
         self._topic = RISK.full_name(topic_prefix)
         self._partitions = [TopicPartition(self._topic, number) for number in range(RISK.partitions)]
-        self._connection = connection
         self._programme_id = programme_id
         self._clock = clock
         self._times = times
@@ -106,17 +105,7 @@ class BusLane:
             keeper.cancel()
 
     async def _read(self) -> None:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_wait_ms=int(self._times.kafka_fetch_wait * 1000),
-            fetch_min_bytes=1,
-            request_timeout_ms=max(1000, int(self._times.kafka_request * 1000)),
-            retry_backoff_ms=100,
-            metadata_max_age_ms=30_000,
-            **self._connection,
-        )
+        consumer = self._open_reader()
         try:
             await asyncio.wait_for(consumer.start(), 10 * self._times.kafka_request)
             consumer.assign(self._partitions)
@@ -126,7 +115,7 @@ class BusLane:
         finally:
             await asyncio.wait_for(consumer.stop(), 10 * self._times.kafka_request)
 
-    async def _seek(self, consumer: AIOKafkaConsumer) -> None:
+    async def _seek(self, consumer: PartitionReader) -> None:
         self.cluster_id = await self._cluster()
         begins = await consumer.beginning_offsets(self._partitions)
         ends = await consumer.end_offsets(self._partitions)
@@ -154,7 +143,7 @@ class BusLane:
             await self._clock.sleep(self._times.kafka_request / CLUSTER_ID_TRIES)
         return self._mark.cluster_id
 
-    async def _poll_for_ever(self, consumer: AIOKafkaConsumer) -> None:
+    async def _poll_for_ever(self, consumer: PartitionReader) -> None:
         loop = asyncio.get_running_loop()
         progressed_at = loop.time()
         while True:
@@ -197,7 +186,7 @@ class BusLane:
         if known and self._bring is not None:
             await self._bring(known)
 
-    async def _is_at_end(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> bool:
+    async def _is_at_end(self, consumer: PartitionReader, tp: TopicPartition) -> bool:
         # Not known before the first answer about this partition: until then what comes from it counts as backlog.
         end = consumer.highwater(tp)
         return end is not None and await consumer.position(tp) >= end

@@ -31,22 +31,23 @@ from services.intake.queries import Queries
 from services.intake.repository import MongoAssessments, MongoPatients, prepare_outbox
 from services.intake.settings import IntakeSettings
 from services.intake.timers import StoreWatch, express_timers, until_done
-from shared.bus.broker import RoutineBus
 from shared.bus.express import Pump, PumpSettings, flags_confirmed
-from shared.bus.producer import CrisisProducer, ProducerSettings
+from shared.bus.producer import ProducerSettings
 from shared.chassis.direct import DirectRoutes
 from shared.chassis.http import make_app
+from shared.chassis.outside import Outside, Servers
 from shared.chassis.service import run, serve
 from shared.chassis.settings import DeploymentSettings
 from shared.contracts.topics import RISK
 from shared.security.auth import TokenVerifier
-from shared.storage.mongo import Store, connect
+from shared.storage.documents import Store
 from shared.storage.outbox import MongoOutbox, Relay
 from shared.telemetry.logs import configure_logs
 from shared.time.clock import Clock, SystemClock
 
 RISK_FLAGS_PATH = "/v1/risk-flags"
 STOP_S = 2.0
+SYSTEM_CLOCK = SystemClock()
 _log = structlog.get_logger(__name__)
 Wrap = Callable[[str, Any], Any]
 
@@ -66,23 +67,37 @@ class Composed:
 
 @asynccontextmanager
 async def compose(
-    deployment: DeploymentSettings, settings: IntakeSettings, *, wrap: Wrap = unwrapped, clock: Clock | None = None
+    deployment: DeploymentSettings,
+    settings: IntakeSettings,
+    *,
+    wrap: Wrap = unwrapped,
+    clock: Clock = SYSTEM_CLOCK,
+    outside: Outside | None = None,
 ) -> AsyncIterator[Composed]:
     """Intake, wired and running.
 
     `wrap(name, adapter)` may put something around `assessments`, `patients`, `lanes` and `bus`: the tests' way to kill points.
+    `outside` opens store and bus: the servers that the settings name, unless told otherwise.
     """
     async with AsyncExitStack() as stack:
-        yield await _Intake(deployment, settings, wrap, clock or SystemClock(), stack).start()
+        parts = _Intake(deployment, settings, wrap, clock, outside or Servers(deployment, clock), stack)
+        yield await parts.start()
 
 
 class _Intake:
     """The parts of intake, in the order in which they need each other."""
 
     def __init__(
-        self, deployment: DeploymentSettings, settings: IntakeSettings, wrap: Wrap, clock: Clock, stack: AsyncExitStack
+        self,
+        deployment: DeploymentSettings,
+        settings: IntakeSettings,
+        wrap: Wrap,
+        clock: Clock,
+        outside: Outside,
+        stack: AsyncExitStack,
     ) -> None:
-        self.deployment, self.settings, self.wrap, self.clock, self.stack = deployment, settings, wrap, clock, stack
+        self.deployment, self.settings, self.wrap, self.clock = deployment, settings, wrap, clock
+        self.outside, self.stack = outside, stack
         self.guidance = load_guidance(settings.home_country)
         self.bound = CountedBound(settings.routine_max)
         self.watch = StoreWatch()
@@ -90,9 +105,7 @@ class _Intake:
 
     async def start(self) -> Composed:
         """Build, connect in the background, begin to keep flags alive."""
-        store = await self.stack.enter_async_context(
-            connect(self.deployment.mongo_uri, self.deployment.database("intake"), driver=self.deployment.mongo_driver)
-        )
+        store = await self.stack.enter_async_context(self.outside.store(self.deployment.database("intake")))
         await self._build_lanes()
         self._build_store(store)
         self._build_handlers()
@@ -118,26 +131,16 @@ class _Intake:
     async def _build_lanes(self) -> None:
         settings, deployment = self.settings, self.deployment
         self.producer = await self.stack.enter_async_context(
-            CrisisProducer(
-                deployment.kafka_bootstrap,
-                client_id="intake-crisis",
-                topics=[RISK.full_name(deployment.topic_prefix)],
-                clock=self.clock,
-                security_file=deployment.kafka_security_file,
-                settings=ProducerSettings(request_s=settings.kafka_request_s),
+            self.outside.flag_producer(
+                "intake-crisis",
+                [RISK.full_name(deployment.topic_prefix)],
+                ProducerSettings(request_s=settings.kafka_request_s),
             )
         )
         self.pumps = [await self.stack.enter_async_context(self._pump(url)) for url in deployment.receivers]
         real = CrisisLanes(self.pumps, self.producer, deployment.topic_prefix, self.clock)
         self.lanes = self.wrap("lanes", real)
-        self.bus = await self.stack.enter_async_context(
-            RoutineBus(
-                deployment.kafka_bootstrap,
-                client_id="intake",
-                clock=self.clock,
-                security_file=deployment.kafka_security_file,
-            )
-        )
+        self.bus = await self.stack.enter_async_context(self.outside.routine_bus("intake"))
 
     def _pump(self, url: str) -> Pump:
         settings = self.settings

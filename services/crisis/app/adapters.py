@@ -1,7 +1,9 @@
 """What one replica opens outside of itself: its disk, its store, the bus, its peers and the provider."""
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from services.crisis.app.wrapping import Wrap
 from services.crisis.clock import CrisisClock
@@ -16,6 +18,9 @@ from services.crisis.restore import kept_skew
 from services.crisis.settings import CrisisSettings, SharedSettings
 from services.crisis.times import Times
 from shared.bus.express import Pump
+from shared.bus.ports import PartitionReader
+from shared.chassis.outside import Outside
+from shared.contracts.topics import CASES
 from shared.providers.twilio import TwilioAccount
 from shared.time.clock import SystemClock
 
@@ -64,6 +69,7 @@ class Adapters:
     account: TwilioAccount
     provider: PageProvider
     bus: EventBus
+    open_reader: Callable[[], PartitionReader]
     cases: MongoCases
     pumps: tuple[Pump, ...]
     told_peers: PumpedPeers
@@ -77,6 +83,7 @@ async def open_adapters(
     settings: CrisisSettings,
     times: Times,
     disk: Disk,
+    outside: Outside,
     wrap: Wrap,
 ) -> Adapters:
     """Everything outside; bus, store and peers connect in the background, so that none of them stops a start."""
@@ -88,23 +95,21 @@ async def open_adapters(
         shared.twilio_auth_token_file.read_text().strip(),
         shared.twilio_sender,
     )
-    bus = await stack.enter_async_context(
-        EventBus.connected(shared.kafka_bootstrap, shared.topic_prefix, me, shared.kafka_security_file)
-    )
+    producer = await stack.enter_async_context(outside.flag_producer(me, [CASES.full_name(shared.topic_prefix)]))
+    bus = EventBus(producer, shared.topic_prefix)
     identity = Identity(shared.programme_id, shared.topic_prefix, bus)
     others = [url for url in settings.peer_urls if url != own_url] + list(settings.listener_urls)
     token = shared.service_token_file.read_text().strip()
     pumps = await stack.enter_async_context(pumps_to(others, token, times.resend, disk.clock.now, identity.told))
     told_peers = PumpedPeers(pumps, disk.clock.now)
-    cases = await stack.enter_async_context(
-        MongoCases.connected(shared.mongo_uri, shared.database("crisis"), shared.mongo_driver, times.store_operation)
-    )
+    store = await stack.enter_async_context(outside.store(shared.database("crisis")))
     return Adapters(
         journal=wrap("journal", disk.journal),
         account=account,
         provider=wrap("provider", TwilioPages("twilio", account, session, own_url)),
         bus=bus,
-        cases=wrap("cases", cases),
+        open_reader=partial(outside.partition_reader, fetch_wait_s=times.kafka_fetch_wait, request_s=times.kafka_request),
+        cases=wrap("cases", MongoCases(store, times.store_operation)),
         pumps=pumps,
         told_peers=told_peers,
         peers=wrap("peers", told_peers),

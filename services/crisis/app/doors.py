@@ -50,9 +50,8 @@ def build_doors(me: str, shared: SharedSettings, disk: Disk, adapters: Adapters,
     stream = CaseStream(table=core.table, queries=queries, clock=core.clock, verifier=verifier)
     core.engine.listeners.append(stream.notice)
     bus_lane = BusLane(
-        bootstrap=shared.kafka_bootstrap,
+        open_reader=adapters.open_reader,
         topic_prefix=shared.topic_prefix,
-        connection=adapters.bus.connection,
         programme_id=shared.programme_id,
         clock=core.clock,
         times=core.times,

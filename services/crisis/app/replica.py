@@ -22,6 +22,7 @@ from services.crisis.domain.roster import Roster, doubts, roster_of
 from services.crisis.restore import Restore
 from services.crisis.settings import CrisisSettings, SharedSettings
 from services.crisis.times import Times
+from shared.chassis.outside import Outside, Servers
 from shared.security.auth import TokenVerifier
 
 DRAIN_PEERS_S = 1.0
@@ -31,15 +32,20 @@ log = structlog.get_logger("crisis")
 
 @asynccontextmanager
 async def compose(
-    shared: SharedSettings, settings: CrisisSettings, times: Times = TIMES, wrap: Wrap = unwrapped
+    shared: SharedSettings,
+    settings: CrisisSettings,
+    times: Times = TIMES,
+    wrap: Wrap = unwrapped,
+    outside: Outside | None = None,
 ) -> AsyncIterator[tuple[ASGIApp, Callable[[], Coroutine[Any, Any, None]]]]:
     """One replica, wired and running; yields its application and what to do on a stop.
 
     `wrap(name, port)` may put something around each adapter (journal, peers, provider, cases): the tests' way to kill points.
+    `outside` opens store and bus: the servers that the settings name, unless told otherwise.
     """
     async with AsyncExitStack() as stack:
         replica = _Replica(shared, settings, times)
-        await replica.start(stack, wrap)
+        await replica.start(stack, outside or Servers(shared), wrap)
         yield replica.app, replica.drain
 
 
@@ -54,12 +60,12 @@ class _Replica:
         for doubt in doubts(self.roster):
             log.warning("roster_doubt", doubt=doubt)
 
-    async def start(self, stack: AsyncExitStack, wrap: Wrap) -> None:
+    async def start(self, stack: AsyncExitStack, outside: Outside, wrap: Wrap) -> None:
         """Build, restore, connect."""
         shared, settings = self.shared, self.settings
         verifier = TokenVerifier(shared.dev_issuer_key_file.read_bytes())
         self.disk = open_disk(stack, settings)
-        self.adapters = await open_adapters(stack, shared, settings, self.times, self.disk, wrap)
+        self.adapters = await open_adapters(stack, shared, settings, self.times, self.disk, outside, wrap)
         self.core = build_core(settings, self.times, self.disk.clock, lambda: self.roster, self.adapters)
         self.doors = build_doors(self.me, shared, self.disk, self.adapters, self.core, verifier)
         self.app = build_app(self.own_url, self.adapters, self.core, self.doors, verifier, self._alarms)

@@ -1,20 +1,16 @@
 """What crisis says on the bus: case events, and dead letters with their code. Never on the way of a page."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import structlog
 
-from shared.bus.producer import CrisisProducer
-from shared.bus.security import kafka_connection
+from shared.bus.ports import FlagProducer
 from shared.bus.wire import LaneFailed
 from shared.contracts.envelope import Envelope, headers_of
-from shared.contracts.topics import CASES, RISK_DEAD_LETTERS, Topic
-from shared.time.clock import SystemClock
+from shared.contracts.topics import RISK_DEAD_LETTERS, Topic
 
 log = structlog.get_logger("crisis.bus")
 
@@ -22,27 +18,10 @@ log = structlog.get_logger("crisis.bus")
 class EventBus:
     """Publishes through one producer."""
 
-    def __init__(self, producer: CrisisProducer, topic_prefix: str, connection: dict[str, Any]) -> None:
+    def __init__(self, producer: FlagProducer, topic_prefix: str) -> None:
         self._producer = producer
         self._prefix = topic_prefix
-        self.connection = connection
         self._burials: set[asyncio.Future[None]] = set()
-
-    @staticmethod
-    @asynccontextmanager
-    async def connected(
-        bootstrap: str, topic_prefix: str, client_id: str, security_file: Path | None
-    ) -> AsyncIterator["EventBus"]:
-        """A bus that connects in the background."""
-        producer = CrisisProducer(
-            bootstrap,
-            client_id=client_id,
-            topics=[CASES.full_name(topic_prefix)],
-            clock=SystemClock(),
-            security_file=security_file,
-        )
-        async with producer:
-            yield EventBus(producer, topic_prefix, kafka_connection(security_file))
 
     def cluster_id(self) -> str:
         """The cluster's id, empty before the first contact."""

@@ -1,7 +1,7 @@
 """The bus lane without a bus: where it begins to read, what it takes, and what it does with poison."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiokafka import ConsumerRecord, OffsetAndTimestamp, TopicPartition
+from aiokafka.errors import KafkaConnectionError
 
 from services.crisis.accept import UNREADABLE_RULE
 from services.crisis.domain.facts import Durable
 from services.crisis.gateways.bookmark import Bookmark, BookmarkFile
 from services.crisis.subscribers import BusLane
+from shared.bus.ports import PartitionReader
 from shared.contracts.envelope import Envelope, encoded, headers_of
 from shared.contracts.risk import RiskFlagged
 from shared.contracts.topics import RISK
@@ -33,24 +35,37 @@ class Consumer:
     marks: dict[int, int | None] = field(default_factory=dict)
     positions: dict[TopicPartition, int] = field(default_factory=dict)
 
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def assign(self, partitions: list[TopicPartition]) -> None: ...
+
+    async def getmany(
+        self, *, timeout_ms: int, max_records: int | None
+    ) -> dict[TopicPartition, list["ConsumerRecord[bytes, bytes]"]]:
+        return {}
+
     async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, self.begins)
 
     async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, self.ends)
 
-    async def offsets_for_times(self, asked: dict[TopicPartition, int]) -> dict[TopicPartition, OffsetAndTimestamp | None]:
+    async def offsets_for_times(
+        self, timestamps: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
         found = None if self.day_back is None else OffsetAndTimestamp(self.day_back, 0)
-        return dict.fromkeys(asked, found)
+        return dict.fromkeys(timestamps, found)
 
-    def seek(self, tp: TopicPartition, offset: int) -> None:
-        self.positions[tp] = offset
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.positions[partition] = offset
 
-    def highwater(self, tp: TopicPartition) -> int | None:
-        return self.marks.get(tp.partition)
+    def highwater(self, partition: TopicPartition) -> int | None:
+        return self.marks.get(partition.partition)
 
-    async def position(self, tp: TopicPartition) -> int:
-        return self.positions[tp]
+    async def position(self, partition: TopicPartition) -> int:
+        return self.positions[partition]
 
     def places(self) -> dict[int, int]:
         return {tp.partition: offset for tp, offset in self.positions.items()}
@@ -91,12 +106,15 @@ def risk_headers(kind: str = RiskFlagged.TYPE) -> list[tuple[str, bytes]]:
     return headers_of(Envelope("event-1", kind, "vigil/intake", "2026-01-31T08:00:00Z", "patient-1", "default"))
 
 
+def nobody() -> PartitionReader:
+    raise KafkaConnectionError
+
+
 def lane_over(lane: Lane, path: Path) -> Bus:
     buried, file = Buried(), BookmarkFile(path / "bookmark.json")
     reader = BusLane(
-        bootstrap="nowhere:1",
+        open_reader=nobody,
         topic_prefix="vigil",
-        connection={},
         programme_id="default",
         clock=lane.clock,
         times=lane.times,
