@@ -1,7 +1,8 @@
 """CloudEvents 1.0 binary mode over Kafka headers.
 
 One event is a key (the patient id), a JSON value and headers `ce_*`; the extensions are `programmeid`,
-`sequence`, `correlationid`, `causationid`. Readers ignore headers and fields they do not know.
+`sequence`, `correlationid`, `causationid`. Beside them `traceparent` (W3C) may stand. Readers ignore headers and fields they do
+not know.
 """
 
 from collections.abc import Iterable
@@ -32,6 +33,7 @@ class Envelope:
     sequence: int | None = None
     correlation_id: str | None = None
     causation_id: str | None = None
+    traceparent: str | None = None
 
 
 class Undecodable(ValueError):
@@ -55,6 +57,7 @@ def headers_of(envelope: Envelope) -> list[tuple[str, bytes]]:
         ("ce_sequence", None if envelope.sequence is None else str(envelope.sequence)),
         ("ce_correlationid", envelope.correlation_id),
         ("ce_causationid", envelope.causation_id),
+        ("traceparent", envelope.traceparent),
         ("content-type", "application/json"),
     ]
     return [(name, value.encode()) for name, value in pairs if value is not None]
@@ -82,6 +85,7 @@ def envelope_of(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
         sequence=int(sequence) if sequence and sequence.isdigit() else None,
         correlation_id=found.get("ce_correlationid"),
         causation_id=found.get("ce_causationid"),
+        traceparent=found.get("traceparent"),
     )
 
 

@@ -47,3 +47,4 @@ EVENT_HANDLING_SECONDS = Histogram(
 EVENT_RETRIES = Counter("vigil_event_retries", "Tries of an event that failed and were repeated.", ["topic", "group", "code"])
 DEAD_LETTERS = Counter("vigil_dead_letters", "Records put on a dead-letter topic.", ["topic", "group", "code"])
 CONSUMER_LAG = Gauge("vigil_consumer_lag_records", "Records of a topic that a group has not handled yet.", ["topic", "group"])
+TRACE_SPANS = Counter("vigil_trace_spans", "Spans by what became of them; overflow, refused and stopped are lost.", ["fate"])
