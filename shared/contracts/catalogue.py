@@ -16,6 +16,9 @@ Event = type[BaseModel]
 EVENTS: tuple[Event, ...] = (
     risk.RiskFlagged,
     patient.PatientEnrolled,
+    patient.ContactChanged,
+    patient.ConsentChanged,
+    patient.PatientKeyWrapped,
     assessment.AssessmentCompleted,
     crisis.CaseOpened,
     crisis.FlagJoined,

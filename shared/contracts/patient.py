@@ -1,14 +1,18 @@
-"""What intake says about patients: pseudonymous ids and codes only."""
+"""What intake says about patients: pseudonymous ids, codes, and sealed values that only the patient's own key opens."""
 
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts.risk import Routing
+from shared.contracts.sealed import WRAPPED_PATTERN, Sealed, SealedContacts
+
+# The type of a record without a value on the topic of patient keys: this patient's key is forgotten, for good.
+KEY_FORGOTTEN = "vigil.patients.key-forgotten.v1"
 
 
 class PatientEnrolled(BaseModel):
-    """A patient joined the programme; contacts and location are not in this version (they travel sealed later)."""
+    """A patient joined the programme."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     TYPE: ClassVar[str] = "vigil.patients.enrolled.v1"
@@ -17,3 +21,41 @@ class PatientEnrolled(BaseModel):
     programme_id: str = Field(max_length=64)
     enrolled_at: str
     routing: Routing = Routing()
+    contacts: SealedContacts | None = None
+
+
+class ContactChanged(BaseModel):
+    """Where or how a patient is reached has changed; the event's sequence is the patient's version, the highest one holds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    TYPE: ClassVar[str] = "vigil.patients.contact-changed.v1"
+
+    patient_id: str = Field(max_length=64)
+    programme_id: str = Field(max_length=64)
+    changed_at: str
+    routing: Routing = Routing()
+    contacts: SealedContacts
+
+
+class ConsentChanged(BaseModel):
+    """A patient gave or withdrew consents (42 CFR Part 2: withdrawing holds from now on); all that hold now are in it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    TYPE: ClassVar[str] = "vigil.patients.consent-changed.v1"
+
+    patient_id: str = Field(max_length=64)
+    programme_id: str = Field(max_length=64)
+    changed_at: str
+    consents: Sealed
+
+
+class PatientKeyWrapped(BaseModel):
+    """A patient's data key, wrapped by a key-encryption key: at enrolment, and again after each rotation of that key."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    TYPE: ClassVar[str] = "vigil.patients.key-wrapped.v1"
+
+    patient_id: str = Field(max_length=64)
+    programme_id: str = Field(max_length=64)
+    wrapped_at: str
+    wrapped: str = Field(pattern=WRAPPED_PATTERN, max_length=256)

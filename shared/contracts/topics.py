@@ -38,6 +38,13 @@ PATIENTS = Topic(
 )
 ASSESSMENTS = Topic("assessments.v1", ("intake",), ("outcomes", "notifications"), "patient_id", 4, 365 * _DAY_MS, "routine")
 CASES = Topic("cases.v1", ("crisis",), _DOWNSTREAM, "patient_id", 4, 365 * _DAY_MS, "routine")
+# Read whole at every start, without a group: the newest wrapped key of each patient; a record without a value = forgotten.
+PATIENT_KEYS = Topic(
+    "patient-keys.v1", ("intake",), ("crisis", "sessions", "notifications"), "patient_id", 4, _DAY_MS, "routine", True
+)
 
-SUBJECTS: tuple[Topic, ...] = (RISK, PATIENTS, ASSESSMENTS, CASES)
-TOPICS: tuple[Topic, ...] = (*SUBJECTS, *(dead_letters_of(topic, group) for topic in SUBJECTS for group in topic.readers))
+SUBJECTS: tuple[Topic, ...] = (RISK, PATIENTS, ASSESSMENTS, CASES, PATIENT_KEYS)
+TOPICS: tuple[Topic, ...] = (
+    *SUBJECTS,
+    *(dead_letters_of(topic, group) for topic in SUBJECTS if not topic.compacted for group in topic.readers),
+)

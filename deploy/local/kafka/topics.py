@@ -98,6 +98,9 @@ async def _admin(bootstrap: str) -> AsyncIterator[Any]:
 
 def _described(topic: Topic, prefix: str, copies: int) -> NewTopic:
     kept = {"retention.ms": str(topic.retention_ms), "cleanup.policy": "compact" if topic.compacted else "delete"}
+    if topic.compacted:
+        # What was written over, a forgotten key too, is gone from the log after so long, however quiet the topic is.
+        kept["max.compaction.lag.ms"] = str(topic.retention_ms)
     return NewTopic(topic.full_name(prefix), topic.partitions, copies, topic_configs=kept)
 
 

@@ -17,7 +17,7 @@ TOPIC_OF: Mapping[str, Topic] = {PatientEnrolled.TYPE: PATIENTS, AssessmentCompl
 class Bus(Protocol):
     """The routine lane."""
 
-    async def publish(self, topic: str, key: str, envelope: Envelope, value: bytes) -> None: ...
+    async def publish(self, topic: str, key: str, envelope: Envelope, value: bytes | None) -> None: ...
 
 
 def publisher(bus: Bus, topic_prefix: str) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
