@@ -13,15 +13,20 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from shared.chassis.entrance import answered, request_span
 from shared.chassis.problems import ExtraForErrors, Problem, problem_response
 from shared.telemetry.metrics import HTTP_REQUEST_SECONDS
+from shared.telemetry.traces import NOTHING, Lane
 
 Handler = Callable[[Request], Awaitable[Response]]
 _log = structlog.get_logger(__name__)
 
 
 class DirectRoutes:
-    """An application in front of an application. A path may hold one parameter: `/v1/patients/{patient_id}/assessments`."""
+    """An application in front of an application. A path may hold one parameter: `/v1/patients/{patient_id}/assessments`.
+
+    With a `lane` each request is a span of it; without, the handlers begin their own (a POST that carries many traces).
+    """
 
     def __init__(
         self,
@@ -29,8 +34,10 @@ class DirectRoutes:
         routes: Mapping[tuple[str, str], Handler],
         *,
         extra_for_all_errors: ExtraForErrors | None = None,
+        lane: Lane | None = None,
     ) -> None:
         self._app = app
+        self._lane = lane
         self._extra_for_all_errors = extra_for_all_errors
         self._exact = {route: handler for route, handler in routes.items() if "{" not in route[1]}
         self._patterns = [_Pattern.of(*route, handler) for route, handler in routes.items() if "{" in route[1]]
@@ -42,18 +49,25 @@ class DirectRoutes:
             return
         handler, template = found
         started = perf_counter()
-        request = Request(scope, receive)
+        with NOTHING if self._lane is None else request_span(scope, self._lane) as seen:
+            response = await self._answer(Request(scope, receive), handler, template)
+            if response is None:
+                return
+            await response(scope, receive, send)
+            answered(seen, scope["method"], template, response.status_code)
+        HTTP_REQUEST_SECONDS.labels(scope["method"], template, response.status_code).observe(perf_counter() - started)
+
+    async def _answer(self, request: Request, handler: Handler, template: str) -> Response | None:
+        """What the handler says, or the problem that it met; None when the caller has gone."""
         try:
-            response = await handler(request)
+            return await handler(request)
         except Problem as problem:
-            response = self._refused(request, problem)
+            return self._refused(request, problem)
         except ClientDisconnect:
-            return
+            return None
         except Exception:  # noqa: BLE001 - the last line of defence: the caller is told, the log has the cause
             _log.exception("request_failed", route=template)
-            response = self._refused(request, Problem(500, "internal", "The service failed to answer"))
-        await response(scope, receive, send)
-        HTTP_REQUEST_SECONDS.labels(scope["method"], template, response.status_code).observe(perf_counter() - started)
+            return self._refused(request, Problem(500, "internal", "The service failed to answer"))
 
     def _find(self, scope: Scope) -> tuple[Handler, str] | None:
         method, path = scope["method"], scope["path"]

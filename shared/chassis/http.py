@@ -1,7 +1,6 @@
-"""The HTTP side of a service: application, bearer tokens, bounded bodies, health, metrics."""
+"""The HTTP side of a service: application, callers and their roles, versions, health, metrics, its description."""
 
 from collections.abc import Callable, Mapping, Sequence
-from time import perf_counter
 from typing import Any
 
 import orjson
@@ -10,8 +9,8 @@ from fastapi.openapi.utils import get_openapi
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.chassis.entrance import BODY_MAX_BYTES, OPEN_PATHS, Entrance, body_of, verified
 from shared.chassis.problems import (
     PROBLEM_JSON,
     ExtraForErrors,
@@ -20,12 +19,21 @@ from shared.chassis.problems import (
     install_problem_handlers,
     problem_response,
 )
-from shared.security.auth import NotAuthenticated, Principal, TokenVerifier
-from shared.telemetry.metrics import HTTP_REQUEST_SECONDS
+from shared.security.auth import Principal, TokenVerifier
 
-__all__ = ["Problem", "authenticate", "body_of", "json_response", "make_app", "problem_response"]
+__all__ = [
+    "BODY_MAX_BYTES",
+    "Problem",
+    "authenticate",
+    "body_of",
+    "caller",
+    "etag",
+    "if_match",
+    "json_response",
+    "make_app",
+    "problem_response",
+]
 
-BODY_MAX_BYTES = 65_536
 States = Callable[[], Mapping[str, bool]]
 
 
@@ -34,6 +42,9 @@ def make_app(
     *,
     readiness: States,
     alarms: States | None = None,
+    verifier: TokenVerifier | None = None,
+    open_paths: Sequence[str] = (),
+    body_max_bytes: int = BODY_MAX_BYTES,
     extra_for_all_errors: ExtraForErrors | None = None,
     version: str = "0.1.0",
     registry: CollectorRegistry = REGISTRY,
@@ -41,11 +52,18 @@ def make_app(
     """An application with health, metrics, OpenAPI 3.1 at `/openapi.json` and problem+json for every error.
 
     `readiness` names what must be true to be ready (any false → 503); `alarms` (true = ringing) are reported beside it and
-    never make the service unready. `extra_for_all_errors` adds members to every error body.
+    never make the service unready. With a `verifier` every path needs a valid token but those that begin with one of `open_paths`
+    (and health, metrics, description). `extra_for_all_errors` adds members to every error body.
     """
     app = FastAPI(title=f"Vigil {name}", version=version, docs_url=None, redoc_url=None, responses=_PROBLEM_RESPONSES)
     install_problem_handlers(app, extra_for_all_errors)
-    app.add_middleware(_Measured)
+    app.add_middleware(
+        Entrance,
+        verifier=verifier,
+        open_paths=open_paths,
+        body_max_bytes=body_max_bytes,
+        extra_for_all_errors=extra_for_all_errors,
+    )
 
     @app.get("/health/live", tags=["health"])
     async def live() -> Response:
@@ -64,7 +82,8 @@ def make_app(
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"content-type": content_type})
 
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    opened = (*OPEN_PATHS, *open_paths) if verifier is not None else ("",)
+    app.openapi = lambda: _openapi(app, opened)  # type: ignore[method-assign]
     return app
 
 
@@ -77,55 +96,35 @@ def authenticate(
     request: Request, verifier: TokenVerifier, *, roles: Sequence[str] = (), scopes: Sequence[str] = ()
 ) -> Principal:
     """Who calls, with one of `roles` (none named: any) and all of `scopes`; raises Problem 401 or 403."""
-    try:
-        principal = verifier.verify_header(request.headers.get("authorization"))
-    except NotAuthenticated as error:
-        slug = error.code.replace("_", "-")
-        raise Problem(401, slug, "A valid bearer token is needed", headers={"WWW-Authenticate": "Bearer"}) from None
+    principal = verified(verifier, request.headers.get("authorization"))
     if (roles and principal.role not in roles) or not principal.scopes.issuperset(scopes):
         raise Problem(403, "forbidden", "This caller may not do that")
     return principal
 
 
-async def body_of(request: Request, limit_bytes: int = BODY_MAX_BYTES) -> bytes:
-    """The body of a request; raises Problem 413 as soon as it is longer than the limit."""
-    declared = request.headers.get("content-length")
-    if declared is not None and declared.isdigit() and int(declared) > limit_bytes:
-        raise Problem(413, "body-too-large", "The body is too large", f"At most {limit_bytes} bytes are read.")
-    chunks: list[bytes] = []
-    length = 0
-    async for chunk in request.stream():
-        length += len(chunk)
-        if length > limit_bytes:
-            raise Problem(413, "body-too-large", "The body is too large", f"At most {limit_bytes} bytes are read.")
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+def caller(verifier: TokenVerifier, *, roles: Sequence[str] = (), scopes: Sequence[str] = ()) -> Callable[[Request], Principal]:
+    """`authenticate` as a dependency: `who: Annotated[Principal, Depends(caller(…))]` is settled before the body is looked at."""
+
+    def who(request: Request) -> Principal:
+        return authenticate(request, verifier, roles=roles, scopes=scopes)
+
+    return who
 
 
-class _Measured:
-    """Times every request under its route's template; a plain ASGI layer costs microseconds."""
+def etag(version: int) -> dict[str, str]:
+    """The `ETag` header of a resource's version."""
+    return {"ETag": f'"{version}"'}
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = perf_counter()
-        status = 500
-
-        async def observed(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, observed)
-        finally:
-            template = getattr(scope.get("route"), "path", "unmatched")
-            HTTP_REQUEST_SECONDS.labels(scope["method"], template, status).observe(perf_counter() - started)
+def if_match(request: Request) -> int | None:
+    """The version that `If-Match` asks for; None without one or for `*`. Raises Problem 412 for what is no version of ours."""
+    told = request.headers.get("if-match")
+    if told is None or told.strip() == "*":
+        return None
+    digits = told.strip().strip('"')
+    if not digits.isdigit() or len(digits) > 18:
+        raise Problem(412, "not-a-version", "If-Match names no version of this service", "send the ETag that you were given")
+    return int(digits)
 
 
 _PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -133,7 +132,7 @@ _PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, opened: tuple[str, ...]) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, routes=app.routes)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
@@ -141,8 +140,12 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         # FastAPI documents its own shape for 422; ours is a problem like every other error.
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
-        for operations in document["paths"].values():
+        document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+        document["security"] = [{"bearer": []}]
+        for path, operations in document["paths"].items():
             for operation in operations.values():
+                if path.startswith(opened):
+                    operation["security"] = []
                 shape = operation["responses"].get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
                 if shape.get("$ref", "").endswith("HTTPValidationError"):
                     del operation["responses"]["422"]

@@ -45,6 +45,10 @@ class SdkSpan:
         told = self._span.get_span_context()
         return f"00-{told.trace_id:032x}-{told.span_id:016x}-{'01' if sampled else '00'}"
 
+    def name(self, name: str) -> None:
+        """Call it by another name."""
+        self._span.update_name(name)
+
     def set(self, name: str, value: Value) -> None:
         """Add an attribute."""
         self._span.set_attribute(name, value)

@@ -83,6 +83,11 @@ class Span:
             self._kept = True
             self._sdk.set("vigil.lane", "crisis")
 
+    def name(self, name: str) -> None:
+        """Call it what it turned out to be."""
+        if self._sdk is not None:
+            self._sdk.name(name)
+
     def set(self, name: str, value: Value) -> None:
         """Add an attribute."""
         if self._sdk is not None:

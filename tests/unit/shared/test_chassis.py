@@ -1,16 +1,16 @@
 """Every error is a problem document without the caller's own words; health, metrics, tokens, bounded bodies."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from fastapi import Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from shared.chassis.direct import DirectRoutes
-from shared.chassis.http import Problem, authenticate, body_of, json_response, make_app
-from shared.security.auth import TokenIssuer, TokenVerifier
+from shared.chassis.http import Problem, authenticate, body_of, caller, etag, if_match, json_response, make_app
+from shared.security.auth import Principal, TokenIssuer, TokenVerifier
 from tests.unit.shared.asgi import Answer, call
 
 KEY = b"a development key of thirty-two b"
@@ -162,3 +162,78 @@ async def test_the_description_is_openapi_3_1_with_problems_for_errors() -> None
     assert responses["default"]["content"]["application/problem+json"]["schema"] == {"$ref": "#/components/schemas/Problem"}
     assert "422" not in responses
     assert "HTTPValidationError" not in described["components"]["schemas"]
+
+
+def guarded() -> ASGIApp:
+    """An application that asks everybody for a token, but those who bring their own proof."""
+    verifier = TokenVerifier(KEY)
+    app = make_app(
+        "test", readiness=dict, verifier=verifier, open_paths=("/v1/hooks/",), body_max_bytes=64, extra_for_all_errors=guidance
+    )
+    clinician = caller(verifier, roles=("clinician",))
+
+    @app.post("/v1/things")
+    async def things(body: Body, who: Annotated[Principal, Depends(clinician)]) -> dict[str, str]:
+        return {"name": body.name, "by": who.sub}
+
+    @app.put("/v1/things/{number}")
+    async def replace(request: Request, number: int) -> Response:
+        version = if_match(request)
+        return json_response({"version": version}, headers=etag(version or 1))
+
+    @app.post("/v1/hooks/sms")
+    async def hook(request: Request) -> dict[str, int]:
+        return {"length": len(await request.body())}
+
+    return app
+
+
+@pytest.mark.parametrize("raw", [b'{"name": 3}', b"no json", b"x" * 1000])
+async def test_without_a_token_a_body_is_not_even_looked_at(raw: bytes) -> None:
+    answer = await call(guarded(), "POST", "/v1/things", raw=raw)
+    assert (answer.status, answer.problem, answer.json["guidance"]) == (401, "token-missing", ["988"])
+
+
+async def test_without_the_role_a_body_is_not_validated() -> None:
+    answer = await call(guarded(), "POST", "/v1/things", {"name": 3}, token=token(role="patient"))
+    assert (answer.status, answer.problem) == (403, "forbidden")
+    assert (await call(guarded(), "POST", "/v1/things", {"name": 3}, token=token())).status == 422
+    assert (await call(guarded(), "POST", "/v1/things", {"name": "x"}, token=token())).json == {"name": "x", "by": "ana"}
+
+
+@pytest.mark.parametrize("path", ["/v1/nowhere", "/v1/hooks", "/healthy"])
+async def test_a_path_that_nobody_opened_is_closed(path: str) -> None:
+    assert (await call(guarded(), "GET", path)).status == 401
+    assert (await call(guarded(), "GET", path, token=token())).status == 404
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics", "/openapi.json"])
+async def test_whoever_watches_needs_no_token(path: str) -> None:
+    assert (await call(guarded(), "GET", path)).status == 200
+
+
+async def test_a_body_is_bounded_before_it_is_kept() -> None:
+    for declared in ({}, {"content_length": "65"}, {"content_length": "nonsense"}):
+        answer = await call(guarded(), "POST", "/v1/hooks/sms", raw=b"x" * 65, **declared)
+        assert (answer.status, answer.problem, answer.json["guidance"]) == (413, "body-too-large", ["988"])
+    assert (await call(guarded(), "POST", "/v1/hooks/sms", raw=b"x" * 64)).json == {"length": 64}
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "version"), [('"7"', 200, 7), ("7", 200, 7), ("*", 200, None), ('W/"7"', 412, None)]
+)
+async def test_if_match_names_a_version(told: str, status: int, version: int | None) -> None:
+    answer = await call(guarded(), "PUT", "/v1/things/3", {}, token=token(), if_match=told)
+    assert answer.status == status
+    if status == 200:
+        assert (answer.json["version"], answer.headers["etag"]) == (version, f'"{version or 1}"')
+    else:
+        assert answer.problem == "not-a-version"
+
+
+async def test_the_description_says_who_needs_a_token() -> None:
+    described = (await call(guarded(), "GET", "/openapi.json")).json
+    assert described["security"] == [{"bearer": []}]
+    assert "security" not in described["paths"]["/v1/things"]["post"]
+    assert described["paths"]["/v1/hooks/sms"]["post"]["security"] == []
+    assert described["paths"]["/health/live"]["get"]["security"] == []
