@@ -18,7 +18,9 @@ from services.crisis.app.doors import build_doors
 from services.crisis.app.routes import build_app
 from services.crisis.app.upkeep import Upkeep, Work, kept_running
 from services.crisis.app.wrapping import Wrap, unwrapped
-from services.crisis.domain.roster import Roster, doubts, roster_of
+from services.crisis.domain.book import doubts, resolved
+from services.crisis.domain.roster import Roster
+from services.crisis.domain.roster_document import book_of
 from services.crisis.restore import Restore
 from services.crisis.settings import CrisisSettings, SharedSettings
 from services.crisis.times import Times
@@ -56,8 +58,9 @@ class _Replica:
         self.shared, self.settings, self.times = shared, settings, times
         self.me = f"crisis-{settings.ordinal}"
         self.own_url = settings.peer_urls[settings.ordinal]
-        self.roster: Roster = roster_of(json.loads(settings.roster_file.read_text()), settings.step_s)
-        for doubt in doubts(self.roster):
+        book = book_of(json.loads(settings.roster_file.read_text()))
+        self.roster: Roster = resolved(book, 0.0, step_s=settings.step_s)
+        for doubt in doubts(book, ("sms", "voice")):
             log.warning("roster_doubt", doubt=doubt)
 
     async def start(self, stack: AsyncExitStack, outside: Outside, wrap: Wrap) -> None:

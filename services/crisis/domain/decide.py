@@ -145,7 +145,9 @@ def _intents(
 ) -> list[_Intent]:
     """What rings for one flag: the steps of the last round's length, or only those a human asked for while it is held."""
     now = situation.now
-    plan = planned(case.levels[flag.flag_id], situation.roster, _joining(case, flag, situation.roster))
+    level, roster = case.levels[flag.flag_id], situation.roster
+    wishes = roster.wishes(level, flag.own_clinician_id, flag.language, flag.region, flag.track)
+    plan = planned(level, roster, _joining(case, flag, roster), wishes)
     size = len(plan.first_round)
     steps: dict[int, float] = {}
     current = -1

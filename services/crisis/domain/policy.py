@@ -2,19 +2,23 @@
 
 Nobody eligible for a step means the next step in the same moment, with the fallback pool; after the last step the policy
 starts again with the fallback pool added. The step follows from the start of the episode, so a restart cannot flood.
+
+A flag's routing codes narrow the first round only: a step asks the rotas that are kept for such flags, or all others when
+none of them has anybody; every later round asks everybody of the step. The patient's own clinician is paged beside step one,
+never instead of it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from services.crisis.domain.roster import Policy, Roster, Step
+from services.crisis.domain.roster import MINUTES_COUNT, NOT_IMMEDIATE, Policy, Roster, Step, Wishes
 from shared.contracts.levels import Level
 
 # Alarm fatigue is a hazard too: at moderate and below, voice rings at an escalation or when no receipt came.
 IMMEDIATE: dict[Level, tuple[str, ...]] = {
-    "imminent": ("sms", "push", "voice"),
-    "high": ("sms", "push", "voice"),
-    "moderate": ("sms", "push"),
-    "low": ("sms", "push"),
+    "imminent": ("sms", "push", "voice", "webhook"),
+    "high": ("sms", "push", "voice", "webhook"),
+    "moderate": ("sms", "push", "webhook", "email"),
+    "low": ("sms", "push", "webhook", "email"),
 }
 # Sums of seconds since the epoch are exact to less than this; a step that begins within it has begun.
 _ROUNDING_S = 1e-6
@@ -77,44 +81,73 @@ class Plan:
         return index
 
 
-def planned(level: Level, roster: Roster, joining: Joining | None = None) -> Plan:
+def planned(level: Level, roster: Roster, joining: Joining | None = None, wishes: Wishes | None = None) -> Plan:
     """The plan for a flag of this level; made once for each roster."""
-    key = (level, joining)
+    key = (level, joining, wishes)
     plan = roster.plans.get(key)
     if plan is None:
-        plan = roster.plans[key] = _plan(level, roster.policies[level], roster, joining)
+        plan = roster.plans[key] = _plan(level, roster.policies[level], roster, joining, wishes)
     return plan  # type: ignore[return-value]
 
 
-def _plan(level: Level, policy: Policy, roster: Roster, joining: Joining | None) -> Plan:
+def _plan(level: Level, policy: Policy, roster: Roster, joining: Joining | None, wishes: Wishes | None) -> Plan:
     steps = policy.steps
+    asked = [_asked(step, level, roster, wishes) for step in steps]
+    if wishes is not None and wishes.own_clinician is not None:
+        asked[0] = (wishes.own_clinician, *asked[0])
     if joining is not None and joining.alone:
         pause_s = steps[1].after_s - steps[0].after_s if len(steps) > 1 else policy.interval_s
-        steps = (Step(0.0, (joining.owner,)), *(Step(s.after_s + pause_s, s.people, s.channels) for s in steps))
+        steps = (Step(0.0, (joining.owner,)), *(replace(s, after_s=s.after_s + pause_s) for s in steps))
+        asked.insert(0, (joining.owner,))
     elif joining is not None:
-        opening = steps[0]
-        steps = (Step(opening.after_s, (joining.owner, *opening.people), opening.channels), *steps[1:])
-    people, gaps, offsets_s = _resolved(steps, policy, roster)
+        asked[0] = (joining.owner, *asked[0])
+    people, gaps, offsets_s = _resolved(level, steps, asked, policy, roster)
     pool = roster.eligible(policy.fallback)
     first = tuple(
         PlannedStep(offsets_s[i], _rings(level, i > 0, step, people[i], roster), gaps[i]) for i, step in enumerate(steps)
     )
-    again = _rings(level, True, steps[0], tuple(dict.fromkeys((*people[0], *pool))), roster)
-    later = (PlannedStep(offsets_s[0], again, gaps[0]), *first[1:])
-    anybody = _rings(level, True, steps[0], roster.everybody(), roster)
-    return Plan(first, later, offsets_s[-1] + policy.interval_s, anybody)
+    wider = [tuple(dict.fromkeys((*people[i], *roster.eligible(step.everybody())))) for i, step in enumerate(steps)]
+    wider[0] = tuple(dict.fromkeys((*wider[0], *pool)))
+    later = tuple(
+        PlannedStep(offsets_s[i], _rings(level, True, step, wider[i], roster), gaps[i]) for i, step in enumerate(steps)
+    )
+    return Plan(first, later, offsets_s[-1] + policy.interval_s, _anybody(level, roster))
 
 
-def _resolved(steps: tuple[Step, ...], policy: Policy, roster: Roster) -> tuple[list[tuple[str, ...]], list[bool], list[float]]:
-    """For each step: who can be reached (the pool where nobody can), whether that is a gap, and when it begins."""
+def _anybody(level: Level, roster: Roster) -> tuple[Ring, ...]:
+    """A ring for everybody who can be reached: long for a large roster, and the same for all plans of a level."""
+    key = ("anybody", level)
+    rings = roster.plans.get(key)
+    if rings is None:
+        rings = roster.plans[key] = _rings(level, True, Step(0.0, ()), roster.everybody(), roster)
+    return rings  # type: ignore[return-value]
+
+
+def _asked(step: Step, level: Level, roster: Roster, wishes: Wishes | None) -> tuple[str, ...]:
+    """Whom a step asks in the first round for a flag with these wishes."""
+    fitting = tuple(p for one in step.special if wishes is not None and one.serves.fits(wishes) for p in one.people)
+    for people in (fitting, step.people, step.everybody()):
+        if roster.eligible(people, level):
+            break
+    return people
+
+
+def _resolved(
+    level: Level, steps: tuple[Step, ...], asked: list[tuple[str, ...]], policy: Policy, roster: Roster
+) -> tuple[list[tuple[str, ...]], list[bool], list[float]]:
+    """For each step: who can be reached (the pool where nobody can), whether that is a gap, and when it begins.
+
+    Whoever has nothing but mail is written to all the same; for levels at which minutes count the step is a gap then.
+    """
     people: list[tuple[str, ...]] = []
     gaps: list[bool] = []
     offsets_s: list[float] = []
-    pool = roster.eligible(policy.fallback) or roster.everybody()
+    pool = roster.eligible(policy.fallback, level) or roster.everybody()
     pulled_forward_s = 0.0
     for index, step in enumerate(steps):
-        eligible = roster.eligible(step.people)
-        people.append(eligible or pool)
+        eligible = bool(roster.eligible(asked[index], level))
+        reached = roster.eligible(asked[index])
+        people.append(reached if eligible else tuple(dict.fromkeys((*reached, *pool))))
         gaps.append(not eligible)
         offsets_s.append(step.after_s - pulled_forward_s)
         if not eligible and index + 1 < len(steps):
@@ -140,4 +173,7 @@ def channels_of(level: Level, escalated: bool, asked: tuple[str, ...] | None, av
     else:
         wanted = IMMEDIATE[level]
     chosen = tuple(channel for channel in available if channel in wanted)
+    if level in MINUTES_COUNT and NOT_IMMEDIATE.issuperset(chosen):
+        # Whatever was asked for: mail alone is not enough where there is another way.
+        chosen += tuple(channel for channel in available if channel not in NOT_IMMEDIATE)
     return chosen or available[:1]

@@ -1,25 +1,30 @@
-"""People who can be paged, and how they are reached."""
+"""Who can be paged at one moment, and how: people, and policies with the people whose turn it is.
 
-import re
+A `Roster` is a value, replaced as a whole whenever somebody's turn begins or ends; what people wrote down (rotations,
+overrides, time off) is the `Book` that it is resolved from.
+"""
+
 from dataclasses import dataclass, field
-from math import isfinite
-from zoneinfo import ZoneInfo
+from typing import Literal
 
-from shared.contracts.levels import LEVELS
+from shared.contracts.levels import LEVELS, Level
 
-CHANNELS = ("sms", "push", "voice")
-KINDS = ("sms", "voice", "push", "webhook", "email")
-_E164 = re.compile(r"\+[1-9]\d{6,14}")
-_CHANNEL_OF_KIND = {"sms": "sms", "voice": "voice", "push": "push"}
+# The quickest first.
+CHANNELS = ("sms", "push", "voice", "webhook", "email")
+KINDS = ("sms", "voice", "webhook", "email", "push")
+# A mail waits for somebody who looks: alone it is not enough where minutes count.
+NOT_IMMEDIATE = frozenset({"email"})
+MINUTES_COUNT: frozenset[Level] = frozenset({"high", "imminent"})
+OwnClinician = Literal["on_duty", "always", "never"]
 
 
 @dataclass(frozen=True, slots=True)
 class ContactMethod:
-    """One way to reach a person; `kind` is sms, voice, push, webhook or email, `address` what the provider dials."""
+    """One way to reach a person; `kind` is sms, voice, webhook, email or push, `address` what the provider is given."""
 
     id: str
     kind: str
-    address: str
+    address: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +40,59 @@ class Person:
 
     def address(self, channel: str) -> str | None:
         """Where this person is reached on a channel."""
-        return next((m.address for m in self.contact_methods if _CHANNEL_OF_KIND.get(m.kind) == channel), None)
+        return next((method.address for method in self.contact_methods if method.kind == channel), None)
 
     def channels(self) -> tuple[str, ...]:
         """The channels this person has, the quickest first."""
         return tuple(channel for channel in CHANNELS if self.address(channel) is not None)
 
+    def reached_at(self, level: Level) -> bool:
+        """Whether a page about such a flag reaches this person: at high and imminent a mailbox alone does not count."""
+        channels = self.channels()
+        return any(channel not in NOT_IMMEDIATE for channel in channels) if level in MINUTES_COUNT else bool(channels)
+
     @property
     def role(self) -> str:
         """The role that counts when two distinct roles are asked for."""
         return self.roles[0] if self.roles else "clinician"
+
+
+@dataclass(frozen=True, slots=True)
+class Serves:
+    """Whom a rota is kept for, as routing codes; an empty tuple asks for nothing."""
+
+    languages: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    tracks: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.languages or self.regions or self.tracks)
+
+    def fits(self, wishes: "Wishes") -> bool:
+        """Whether a flag with these codes belongs there; a code that is not known never does."""
+        asked = ((self.languages, wishes.language), (self.regions, wishes.region), (self.tracks, wishes.track))
+        return all(code in codes for codes, code in asked if codes)
+
+
+FOR_ALL = Serves()
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a flag's routing codes ask of a roster; a code that no rota mentions is None here."""
+
+    own_clinician: str | None = None
+    language: str | None = None
+    region: str | None = None
+    track: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """People of a step who are asked first for the flags that their rota serves."""
+
+    serves: Serves
+    people: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,163 +102,108 @@ class Step:
     after_s: float
     people: tuple[str, ...]
     channels: tuple[str, ...] | None = None
+    special: tuple[Special, ...] = ()
+
+    def everybody(self) -> tuple[str, ...]:
+        """All of the step, whomever their rotas are kept for."""
+        return tuple(dict.fromkeys((*self.people, *(person for one in self.special for person in one.people))))
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Steps for one level; after the last one the policy starts again after `interval_s`, with the fallback pool added."""
+    """Steps for one level; after the last one the policy starts again after `interval_s`, with the fallback pool added.
+
+    `own_clinician`: when the patient's own clinician is paged with the first step: on duty only, always, never.
+    """
 
     steps: tuple[Step, ...]
     fallback: tuple[str, ...]
     interval_s: float
+    own_clinician: OwnClinician = "on_duty"
 
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """Who there is and what the policies say; a value, replaced as a whole. `plans` is what policies derived from it."""
+    """Who there is and whose turn it is; `off` are those who have time off now.
+
+    `plans` is what policies derived from it, made once for each roster; everything else derived stands beside it.
+    """
 
     version: int
     people: dict[str, Person] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
+    off: frozenset[str] = frozenset()
     plans: dict[object, object] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _named: frozenset[str] = field(default=frozenset(), init=False, compare=False, repr=False)
+    _codes: tuple[frozenset[str], frozenset[str], frozenset[str]] = field(
+        default=(frozenset(), frozenset(), frozenset()), init=False, compare=False, repr=False
+    )
 
-    def eligible(self, people: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of the given people whom a page can reach, each once, in order."""
-        return tuple(dict.fromkeys(p for p in people if p in self.people and self.people[p].channels()))
+    _coded: bool = field(default=False, init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        steps = [step for policy in self.policies.values() for step in policy.steps]
+        serves = [one.serves for step in steps for one in step.special]
+        object.__setattr__(self, "_named", frozenset(person for step in steps for person in step.everybody()))
+        codes = (
+            frozenset(code for one in serves for code in one.languages),
+            frozenset(code for one in serves for code in one.regions),
+            frozenset(code for one in serves for code in one.tracks),
+        )
+        object.__setattr__(self, "_codes", codes)
+        object.__setattr__(self, "_coded", any(codes))
+
+    def eligible(self, people: tuple[str, ...], level: Level | None = None) -> tuple[str, ...]:
+        """Those of the given people whom a page (about such a flag) can reach, each once, in order."""
+        known = self.people
+        return tuple(
+            dict.fromkeys(
+                p for p in people if p in known and (known[p].channels() if level is None else known[p].reached_at(level))
+            )
+        )
 
     def everybody(self) -> tuple[str, ...]:
-        """All who can be reached: the last resort when a policy and its fallback pool name nobody."""
+        """All who can be reached, whether on duty or not: the last resort when a policy and its fallback pool name nobody."""
         return self.eligible(tuple(self.people))
 
     def on_duty(self, person_id: str) -> bool:
-        """Whether some step of some policy names this person."""
-        return any(person_id in step.people for policy in self.policies.values() for step in policy.steps)
+        """Whether it is this person's turn at some step of some policy."""
+        return person_id in self._named
+
+    def wishes(
+        self, level: Level, own_clinician: str | None, language: str | None, region: str | None, track: str | None
+    ) -> Wishes | None:
+        """What these routing codes change about the plan of this roster; None, as nearly always, for nothing."""
+        if own_clinician is None and not self._coded:
+            return None
+        languages, regions, tracks = self._codes
+        found = Wishes(
+            own_clinician if own_clinician is not None and self._rings_own(level, own_clinician) else None,
+            language if language in languages else None,
+            region if region in regions else None,
+            track if track in tracks else None,
+        )
+        return None if found == _NO_WISHES else found
 
     def person_at(self, address: str) -> Person | None:
         """Whose phone this is."""
         return next((p for p in self.people.values() if any(m.address == address for m in p.contact_methods)), None)
 
-
-class RosterRefused(ValueError):
-    """A roster document cannot be used; the text says where and what to do."""
-
-
-def roster_of(document: object, step_s: float | None = None) -> Roster:
-    """The roster in a JSON document; with `step_s` every policy steps at that pace (profiles for demos and tests)."""
-    whole = _object(document, "the roster")
-    version = _field(whole, "version", "the roster")
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise RosterRefused("version: give a whole number that grows with every change")
-    people: dict[str, Person] = {}
-    for index, raw in enumerate(_list(whole, "people", "the roster")):
-        person = _person(raw, f"people[{index}]")
-        if person.id in people:
-            raise RosterRefused(f"people[{index}]: {person.id!r} is there already; give every person an id of their own")
-        people[person.id] = person
-    told = _object(_field(whole, "policies", "the roster"), "policies")
-    missing = [level for level in LEVELS if level not in told]
-    if missing:
-        raise RosterRefused(f"policies: add one for {', '.join(missing)}, with at least one step")
-    policies: dict[str, Policy] = {level: _policy(told[level], step_s, f"policies.{level}") for level in LEVELS}
-    return Roster(version, people, policies)
+    def _rings_own(self, level: Level, person_id: str) -> bool:
+        when = self.policies[level].own_clinician
+        if when == "never" or person_id in self.off or not self.eligible((person_id,), level):
+            return False
+        return when == "always" or self.on_duty(person_id)
 
 
-def doubts(roster: Roster) -> tuple[str, ...]:
-    """What a usable roster leaves unclear: names in policies that nobody has, people whom no page can reach."""
-    found = [
-        f"people: {p.id!r} has no sms, push or voice and is never paged" for p in roster.people.values() if not p.channels()
-    ]
-    for level, policy in roster.policies.items():
-        for index, step in enumerate(policy.steps):
-            found += [
-                f"policies.{level}.steps[{index}]: nobody is called {name!r}; add the person or take the name out"
-                for name in step.people
-                if name not in roster.people
-            ]
-        found += [
-            f"policies.{level}.fallback: nobody is called {name!r}" for name in policy.fallback if name not in roster.people
-        ]
-    return tuple(found)
+_NO_WISHES = Wishes()
 
 
-def _person(raw: object, where: str) -> Person:
-    told = _object(raw, where)
-    person_id = _word(told, "id", where)
-    zone = _word(told, "zone", where)
-    try:
-        ZoneInfo(zone)
-    except (LookupError, OSError, ValueError):
-        raise RosterRefused(f"{where}.zone: {zone!r} is no IANA time zone; write for example America/New_York") from None
-    methods = tuple(
-        _method(one, f"{where}.contact_methods[{index}]") for index, one in enumerate(_list(told, "contact_methods", where))
-    )
-    roles = tuple(map(str, _list(told, "roles", where))) if "roles" in told else ()
-    languages = tuple(map(str, _list(told, "languages", where))) if "languages" in told else ("en",)
-    return Person(person_id, str(told.get("name") or person_id), zone, roles, methods, languages)
+def same_duty(one: Roster, other: Roster) -> bool:
+    """Whether two rosters ring the same people the same way, whatever their versions."""
+    return one.people == other.people and one.policies == other.policies and one.off == other.off
 
 
-def _method(raw: object, where: str) -> ContactMethod:
-    told = _object(raw, where)
-    kind, address = _word(told, "kind", where), _word(told, "address", where)
-    if kind not in KINDS:
-        raise RosterRefused(f"{where}.kind: {kind!r} is none of {', '.join(KINDS)}")
-    if kind in ("sms", "voice") and not _E164.fullmatch(address):
-        # The number itself is nobody's to read in a log.
-        raise RosterRefused(f"{where}.address: write the number in E.164, a plus and 7 to 15 digits without spaces")
-    return ContactMethod(_word(told, "id", where), kind, address)
-
-
-def _policy(raw: object, step_s: float | None, where: str) -> Policy:
-    told = _object(raw, where)
-    steps: list[Step] = []
-    for index, one in enumerate(_list(told, "steps", where)):
-        step, place = _object(one, f"{where}.steps[{index}]"), f"{where}.steps[{index}]"
-        after_s = _seconds(step, "after_s", place) if step_s is None else index * step_s
-        channels = tuple(map(str, _list(step, "channels", place))) if step.get("channels") else None
-        foreign = [channel for channel in channels or () if channel not in CHANNELS]
-        if foreign:
-            raise RosterRefused(f"{place}.channels: {foreign[0]!r} is none of {', '.join(CHANNELS)}")
-        steps.append(Step(after_s, tuple(map(str, _list(step, "people", place))), channels))
-    if not steps:
-        raise RosterRefused(f"{where}.steps: name at least one step, or nobody would ever be paged")
-    starts = [step.after_s for step in steps]
-    if starts != sorted(starts) or starts[0] != 0.0:
-        raise RosterRefused(f"{where}.steps: the first begins after 0 s, each later one not before the one above it")
-    interval_s = _seconds(told, "interval_s", where) if step_s is None else step_s
-    if interval_s <= 0.0:
-        raise RosterRefused(f"{where}.interval_s: give more than 0 s; after the last step the policy starts again")
-    fallback = tuple(map(str, _list(told, "fallback", where))) if "fallback" in told else ()
-    return Policy(tuple(steps), fallback, interval_s)
-
-
-def _object(raw: object, where: str) -> dict[str, object]:
-    if not isinstance(raw, dict):
-        raise RosterRefused(f"{where}: a JSON object is needed here; see the sample roster")
-    return raw
-
-
-def _field(told: dict[str, object], name: str, where: str) -> object:
-    if name not in told:
-        raise RosterRefused(f"{where}: {name} is missing; see the sample roster")
-    return told[name]
-
-
-def _list(told: dict[str, object], name: str, where: str) -> list[object]:
-    found = _field(told, name, where)
-    if not isinstance(found, list):
-        raise RosterRefused(f"{where}.{name}: a list is needed here")
-    return found
-
-
-def _word(told: dict[str, object], name: str, where: str) -> str:
-    found = _field(told, name, where)
-    if not isinstance(found, str) or not found:
-        raise RosterRefused(f"{where}.{name}: a text is needed here")
-    return found
-
-
-def _seconds(told: dict[str, object], name: str, where: str) -> float:
-    found = _field(told, name, where)
-    if not isinstance(found, (int, float)) or isinstance(found, bool) or not isfinite(found) or found < 0:
-        raise RosterRefused(f"{where}.{name}: seconds are needed here, 0 or more")
-    return float(found)
+def levels_without_steps(policies: dict[str, Policy]) -> list[str]:
+    """The levels that no policy speaks for."""
+    return [level for level in LEVELS if level not in policies]

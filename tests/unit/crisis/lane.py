@@ -13,7 +13,8 @@ from services.crisis.clock import CrisisClock
 from services.crisis.domain.decide import Page
 from services.crisis.domain.facts import Fact, Flag
 from services.crisis.domain.replies import Reply
-from services.crisis.domain.roster import Roster, roster_of
+from services.crisis.domain.roster import Roster
+from services.crisis.domain.roster_document import roster_of
 from services.crisis.engine import Engine
 from services.crisis.handlers import Handlers
 from services.crisis.memory import MemoryCases

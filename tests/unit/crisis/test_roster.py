@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
-from services.crisis.domain.roster import RosterRefused, doubts, roster_of
+from services.crisis.domain.book import doubts
+from services.crisis.domain.roster_document import book_of, roster_of
+from services.crisis.domain.told import RosterRefused
 from tests.unit.crisis.lane import ANA, BEN, SUE, roster_document
 
+CHANNELS = ("sms", "voice")
 Path = tuple[str | int, ...]
 
 
@@ -36,7 +39,7 @@ def test_the_roster_is_what_the_document_says() -> None:
     assert [step.after_s for step in roster.policies["high"].steps] == [0.0, 300.0, 600.0]
     assert roster.person_at("+15550100002") is roster.people[BEN]
     assert roster.person_at("+15550109999") is None
-    assert doubts(roster) == ()
+    assert doubts(book_of(roster_document()), CHANNELS) == ()
 
 
 def test_a_pace_replaces_the_steps_times() -> None:
@@ -100,9 +103,9 @@ def test_names_nobody_has_are_doubted_and_do_not_stop_a_start() -> None:
     document = changed(("policies", "high", "steps", 1, "people"), ["bne"])
     document["policies"]["low"]["fallback"] = ["nobody"]
     document["people"][2]["contact_methods"] = []
-    told = doubts(roster_of(document))
+    told = doubts(book_of(document), CHANNELS)
     assert [line.partition(";")[0] for line in told] == [
-        "people: 'sue' has no sms, push or voice and is never paged",
+        "people: 'sue' has no sms, voice and is never paged",
         "policies.low.fallback: nobody is called 'nobody'",
         "policies.high.steps[1]: nobody is called 'bne'",
     ]
