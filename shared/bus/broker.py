@@ -1,20 +1,27 @@
 """FastStream's Kafka broker, made so that it can only be safe; and the routine lane that keeps one connected.
 
 FastStream's defaults lose messages: one acknowledgement, no idempotence, topics made by use, messages acknowledged before
-they are handled. All of that is decided here, for every service.
+they are handled, a new group that begins at the end, a record with an odd header committed past. All of that is decided here,
+for every service; `subscribe` is the only way to a subscriber.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
+from aiokafka import ConsumerRebalanceListener
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
-from faststream import AckPolicy
+from faststream import AckPolicy, BaseMiddleware
 from faststream.exceptions import FastStreamException
 from faststream.kafka import KafkaBroker
+from faststream.kafka.subscriber.usecase import LogicSubscriber
+from faststream.message import StreamMessage
 
+from shared.bus.delivery import Record
 from shared.bus.security import broker_security, kafka_connection
 from shared.contracts.envelope import Envelope, headers_of
 from shared.storage.outbox import NotPublished
@@ -33,13 +40,36 @@ class RoutineSettings:
     stop_s: float = 2.0
     # So many sends in a row that did not end in time, and the broker is made anew.
     timeouts_max: int = 3
+    # Readers: how long a fetch may wait for a record, how long a member may be silent before its group goes on without it.
+    fetch_wait_s: float = 0.1
+    session_s: float = 10.0
+    heartbeat_s: float = 3.0
 
 
 DEFAULT = RoutineSettings()
 
 
+class WholeRecord(BaseMiddleware[Any, Any]):
+    """Puts the record aside as it came, before FastStream reads it: its parser raises at a header that is null or not UTF-8,
+    and its acknowledgement, which parses too, then commits past the record."""
+
+    async def on_receive(self) -> None:
+        raw = self.msg
+        raw.value = Record(raw.topic, raw.partition, raw.offset, raw.key, tuple(raw.headers), raw.value, raw.timestamp / 1000.0)
+        raw.headers = ()
+
+
+async def _as_it_came(message: StreamMessage[Any]) -> Any:
+    return message.body
+
+
 def make_broker(
-    bootstrap: str, *, client_id: str, security_file: Path | None = None, settings: RoutineSettings = DEFAULT
+    bootstrap: str,
+    *,
+    client_id: str,
+    security_file: Path | None = None,
+    settings: RoutineSettings = DEFAULT,
+    consumer_only: bool = False,
 ) -> KafkaBroker:
     """A broker with `acks=all`, idempotence, no topics made by use, and redelivery of what a handler failed on."""
     return KafkaBroker(
@@ -53,9 +83,45 @@ def make_broker(
         retry_backoff_ms=100,
         graceful_timeout=settings.stop_s,
         ack_policy=AckPolicy.NACK_ON_ERROR,
+        consumer_only=consumer_only,
+        middlewares=(WholeRecord,) if consumer_only else (),
+        apply_types=False,
         security=broker_security(security_file),
         logger=None,
     )
+
+
+def subscribe(
+    broker: KafkaBroker,
+    topic: str,
+    group_id: str,
+    deliver: Callable[[Record], Awaitable[None]],
+    *,
+    listener: ConsumerRebalanceListener | None = None,
+    settings: RoutineSettings = DEFAULT,
+) -> LogicSubscriber[Any]:
+    """A group's reader of a topic, from its beginning; a record is acknowledged when `deliver` returns, else it comes again.
+
+    `broker` must be `consumer_only`, made by `make_broker`. Never answers to a `reply_to` that somebody put into a record.
+    """
+    if not (topic and group_id):
+        raise ValueError("a reader without a topic or a group can acknowledge nothing")
+    if not any(middleware is WholeRecord for middleware in broker.middlewares):
+        raise ValueError("a broker for readers is made consumer_only")
+    subscriber = broker.subscriber(
+        topic,
+        group_id=group_id,
+        ack_policy=AckPolicy.NACK_ON_ERROR,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=int(settings.fetch_wait_s * 1000),
+        session_timeout_ms=int(settings.session_s * 1000),
+        heartbeat_interval_ms=int(settings.heartbeat_s * 1000),
+        no_reply=True,
+        decoder=_as_it_came,
+        listener=listener,
+    )
+    subscriber(deliver)
+    return subscriber
 
 
 class RoutineBus:
@@ -90,15 +156,15 @@ class RoutineBus:
             await asyncio.gather(self._keeper, return_exceptions=True)
         broker, self._broker = self._broker, None
         if broker is not None:
-            await self._stopped(broker)
+            await stopped(broker, self._settings.stop_s)
 
     @property
     def connected(self) -> bool:
         """Whether a broker stands."""
         return self._broker is not None
 
-    async def publish(self, topic: str, key: str, envelope: Envelope, value: bytes) -> None:
-        """Return when all in-sync replicas have the event; raises NotPublished. It may arrive all the same, later."""
+    async def publish(self, topic: str, key: str, envelope: Envelope, value: bytes | None) -> None:
+        """Return when all in-sync replicas have the event (no value: a tombstone); raises NotPublished. It may arrive all the same."""
         broker = self._broker
         if broker is None:
             raise NotPublished("not connected")
@@ -123,7 +189,8 @@ class RoutineBus:
             broker = make_broker(
                 self._bootstrap, client_id=self._client_id, security_file=self._security_file, settings=self._settings
             )
-            if not await self._answers() or not await self._started(broker):
+            there = await answers(self._bootstrap, self._client_id, self._security_file, self._settings)
+            if not there or not await self._started(broker):
                 await self._clock.sleep(self._settings.reconnect_s)
                 continue
             self._lost.clear()
@@ -132,35 +199,36 @@ class RoutineBus:
             await self._lost.wait()
             self._broker = None
             _log.warning("routine_bus_rebuilt")
-            await self._stopped(broker)
-
-    async def _answers(self) -> bool:
-        # FastStream forgets to close a producer that could not start: it is not asked to while nobody is there.
-        client = AIOKafkaClient(
-            bootstrap_servers=self._bootstrap, client_id=self._client_id, **kafka_connection(self._security_file)
-        )
-        try:
-            async with asyncio.timeout(self._settings.connect_s):
-                await client.bootstrap()
-        except (KafkaError, OSError, TimeoutError):
-            return False
-        finally:
-            await client.close()
-        return True
+            await stopped(broker, self._settings.stop_s)
 
     async def _started(self, broker: KafkaBroker) -> bool:
         try:
             async with asyncio.timeout(self._settings.connect_s):
                 await broker.start()
         except (KafkaError, FastStreamException, OSError, TimeoutError):
-            await self._stopped(broker)
+            await stopped(broker, self._settings.stop_s)
             return False
         return True
 
-    async def _stopped(self, broker: KafkaBroker) -> None:
-        stopping = asyncio.ensure_future(broker.stop())
-        await asyncio.wait((stopping,), timeout=self._settings.stop_s)
-        if not stopping.done():
-            stopping.cancel()
-        elif not stopping.cancelled():
-            stopping.exception()
+
+async def answers(bootstrap: str, client_id: str, security_file: Path | None, settings: RoutineSettings = DEFAULT) -> bool:
+    """Whether a broker answers there; FastStream forgets to close what could not start, so it is not asked to before."""
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, client_id=client_id, **kafka_connection(security_file))
+    try:
+        async with asyncio.timeout(settings.connect_s):
+            await client.bootstrap()
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    finally:
+        await client.close()
+    return True
+
+
+async def stopped(broker: KafkaBroker, within_s: float) -> None:
+    """Stop a broker, or give it up."""
+    stopping = asyncio.ensure_future(broker.stop())
+    await asyncio.wait((stopping,), timeout=within_s)
+    if not stopping.done():
+        stopping.cancel()
+    elif not stopping.cancelled():
+        stopping.exception()

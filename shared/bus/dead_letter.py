@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from shared.bus.delivery import Failed, Headers, Record
 from shared.bus.wire import LaneFailed
 from shared.contracts.topics import Topic, dead_letters_of
 from shared.telemetry.metrics import DEAD_LETTERS
 from shared.time.clock import Clock, iso
 
+_log = structlog.get_logger(__name__)
 ERROR = "vigil_error"
 ORIGIN = "vigil_origin"
 ATTEMPTS = "vigil_attempts"
@@ -72,7 +75,8 @@ class SentDeadLetters:
         for tried in range(1, self._settings.tries_max + 1):
             try:
                 await self._sender.send(name, record.key, record.value, headers)
-            except LaneFailed:
+            except LaneFailed as not_taken:
+                _log.warning("dead_letter_not_taken", code=not_taken.code, tried=tried)
                 # Also after the last try: a record given back at once would be here again at once.
                 await self._clock.sleep(self._settings.wait_s * tried)
             else:

@@ -11,7 +11,7 @@ from shared.contracts.envelope import Envelope
 
 __all__ = ["FlagProducer", "Headers", "PartitionReader", "RoutinePublisher", "TopicPartition"]
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 class FlagProducer(Protocol):
@@ -28,7 +28,7 @@ class FlagProducer(Protocol):
         """The cluster's id; None before the first contact."""
         ...
 
-    def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> "asyncio.Future[None]":
+    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> "asyncio.Future[None]":
         """Send one record; never waits. The future ends when the bus has it, or with LaneFailed."""
         ...
 
@@ -41,7 +41,7 @@ class RoutinePublisher(Protocol):
         """Whether the bus is there as far as is known."""
         ...
 
-    async def publish(self, topic: str, key: str, envelope: Envelope, value: bytes) -> None:
+    async def publish(self, topic: str, key: str, envelope: Envelope, value: bytes | None) -> None:
         """Return when the bus has the event; raises NotPublished. It may arrive all the same, later."""
         ...
 

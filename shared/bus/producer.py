@@ -20,7 +20,7 @@ from shared.bus.security import kafka_connection
 from shared.bus.wire import LaneFailed, silenced
 from shared.time.clock import Clock
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 _log = structlog.get_logger(__name__)
 
 
@@ -90,7 +90,7 @@ class CrisisProducer:
         """The cluster's id as it last told; None before the first contact."""
         return self._cluster_id
 
-    def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> "asyncio.Future[None]":
+    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> "asyncio.Future[None]":
         """Send one record; never waits. The future ends when all in-sync replicas have it, or within `request_s` with
         LaneFailed (`not_connected`, `overflow`, `timeout`, `kafka`)."""
         loop = asyncio.get_running_loop()
@@ -204,8 +204,8 @@ class CrisisProducer:
         task.add_done_callback(self._discards.discard)
 
 
-async def _sent(producer: AIOKafkaProducer, topic: str, key: bytes, value: bytes, headers: Headers) -> Any:
-    return await (await producer.send(topic, value, key=key, headers=headers))
+async def _sent(producer: AIOKafkaProducer, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Any:
+    return await (await producer.send(topic, value, key=key, headers=list(headers)))
 
 
 async def _gone(producer: AIOKafkaProducer, sends: Sequence["asyncio.Task[Any]"], stop_s: float) -> None:

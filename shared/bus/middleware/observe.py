@@ -4,6 +4,7 @@ import asyncio
 
 from shared.bus.delivery import Delivery, Failed, Step, Subscription
 from shared.telemetry.metrics import EVENT_AGE_SECONDS, EVENT_HANDLING_SECONDS, EVENTS_DELIVERED
+from shared.telemetry.traces import NOTHING, TRACEPARENT, Span, span, tracing
 from shared.time.clock import Clock, epoch_s
 
 
@@ -11,6 +12,7 @@ class Observe:
     """Raises what is inside of it raises."""
 
     def __init__(self, subscription: Subscription, clock: Clock, inner: Step) -> None:
+        self._subscription = subscription
         self._clock = clock
         self._inner = inner
         labels = (subscription.topic.name, subscription.group)
@@ -23,7 +25,8 @@ class Observe:
         self._age.observe(max(0.0, self._clock.now_s() - self._happened_s(delivery)))
         started_s = self._clock.monotonic_s()
         try:
-            await self._inner(delivery)
+            with self._span(delivery):
+                await self._inner(delivery)
         except Failed:
             # Counted where it becomes a dead letter.
             raise
@@ -34,6 +37,24 @@ class Observe:
             self._handled.inc()
         finally:
             self._took.observe(self._clock.monotonic_s() - started_s)
+
+    def _span(self, delivery: Delivery) -> Span:
+        if not tracing():
+            return NOTHING
+        record = delivery.record
+        told = next((value for name, value in record.headers if name == TRACEPARENT), None)
+        attributes: dict[str, str | int] = {
+            "messaging.system": "kafka",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": self._subscription.topic.name,
+            "messaging.destination.partition.id": str(record.partition),
+            "messaging.kafka.offset": record.offset,
+            "messaging.consumer.group.name": self._subscription.group,
+        }
+        if delivery.envelope is not None:
+            attributes["messaging.message.id"] = delivery.envelope.id
+        parent = None if told is None else told.decode("ascii", "replace")
+        return span(f"process {self._subscription.topic.name}", "consumer", parent=parent, attributes=attributes)
 
     @staticmethod
     def _happened_s(delivery: Delivery) -> float:
