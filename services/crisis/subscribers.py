@@ -19,6 +19,7 @@ from services.crisis.clock import CrisisClock
 from services.crisis.gateways.bookmark import Bookmark, BookmarkFile
 from services.crisis.ports import Journal
 from services.crisis.times import Times
+from services.crisis.traces import Accepting, FlagTraces
 from shared.bus.ports import PartitionReader
 from shared.contracts.envelope import Undecodable, envelope_of
 from shared.contracts.risk import RiskFlagged
@@ -63,6 +64,7 @@ class BusLane:
         cluster_id: Callable[[], str],
         on_age: Callable[[float], None],
         bring: Callable[[Sequence[tuple[str, str]]], Awaitable[None]] | None = None,
+        traces: FlagTraces | None = None,
     ) -> None:
         self._open_reader = open_reader
         self._topic = RISK.full_name(topic_prefix)
@@ -78,6 +80,7 @@ class BusLane:
         self._told_cluster_id = cluster_id
         self._on_age = on_age
         self._bring = bring
+        self._traces = traces or FlagTraces("")
         self._at_end: set[TopicPartition] = set()
         self._journaled_to = 0
         self._kept_to = 0
@@ -202,13 +205,8 @@ class BusLane:
             envelope = envelope_of(record.headers)
             if envelope.type != RiskFlagged.TYPE:
                 raise Unreadable("unknown_type", "not a risk flag")
-            now = self._clock.now()
-            flags = read_flags(raw, now, dated=dated)
-            for _, at in flags:
-                self._on_age(now - at)
-            for taken in self._acceptance.accept_all(flags, fresh=fresh):
-                self._acceptance.durable(taken.flag_id, "bus")
-                self._unsynced.append(taken.flag_id)
+            with self._traces.on_bus(envelope, self._topic, tp.partition, record.offset) as accepting:
+                self._accept(raw, dated, fresh, accepting)
         except _Deadly as deadly:
             self._unreadable(tp, record, "deadly", fresh, deadly_source(deadly.flag_id))
         except (Unreadable, Undecodable) as error:
@@ -218,6 +216,17 @@ class BusLane:
             self._unreadable(tp, record, "defect", fresh)
         self._acceptance.finish(ticket)
         self._move_on(tp.partition, record.offset, ticket.position)
+
+    def _accept(self, raw: bytes, dated: bool, fresh: bool, accepting: Accepting) -> None:
+        now = self._clock.now()
+        flags = read_flags(raw, now, dated=dated)
+        for _, at in flags:
+            self._on_age(now - at)
+        with accepting.deciding():
+            taken = self._acceptance.accept_all(flags, fresh=fresh)
+        for one in taken:
+            self._acceptance.durable(one.flag_id, "bus")
+            self._unsynced.append(one.flag_id)
 
     def _unreadable(
         self, tp: TopicPartition, record: "ConsumerRecord[bytes, bytes]", code: str, fresh: bool, source: str | None = None

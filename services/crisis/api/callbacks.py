@@ -13,6 +13,7 @@ from services.crisis.domain.page_text import ACK_DIGIT
 from services.crisis.domain.replies import Reply, essence
 from services.crisis.domain.roster import Roster
 from services.crisis.handlers import Handlers
+from services.crisis.traces import FlagTraces
 from shared.chassis.http import Problem, body_of
 from shared.providers.twilio import SignatureCheck, answer, spoken_answer
 from shared.security.links import ForgedLink, Link, person_of, read_link
@@ -42,6 +43,7 @@ class Callbacks:
         own_url: str,
         link_key: bytes,
         on_forged: Callable[[str], None],
+        traces: FlagTraces | None = None,
     ) -> None:
         self._handlers = handlers
         self._clock = clock
@@ -50,6 +52,7 @@ class Callbacks:
         self._own_url = own_url.rstrip("/")
         self._link_key = link_key
         self._on_forged = on_forged
+        self._traces = traces or FlagTraces("")
 
     async def status(self, request: Request) -> Response:
         """A receipt: 204."""
@@ -58,7 +61,9 @@ class Callbacks:
         word = (form.get("MessageStatus") or form.get("CallStatus") or "").lower()
         outcome = _DELIVERED.get(word) or ("undelivered" if word in _UNDELIVERED else None)
         if outcome is not None and provider_id:
-            self._handlers.receipt(request.query_params.get("f", ""), provider_id, outcome)
+            flag_id = request.query_params.get("f", "")
+            with self._traces.receipt(flag_id, provider_id, outcome):
+                self._handlers.receipt(flag_id, provider_id, outcome)
         return Response(status_code=204)
 
     async def sms(self, request: Request) -> Response:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from services.crisis.accept import INPUT_MAX_BYTES, Acceptance, Taken, Ticket, Unreadable, flag_ids_in, read_flags
 from services.crisis.clock import CrisisClock
 from services.crisis.ports import Journal
+from services.crisis.traces import Accepting, FlagTraces
 from shared.chassis.http import Problem, authenticate, body_of
 from shared.security.auth import FLAG_WRITE, TokenVerifier
 
@@ -18,18 +19,29 @@ class FlagsApi:
     """Takes flags: journaled before they are read, paged before the disk has answered."""
 
     def __init__(
-        self, acceptance: Acceptance, journal: Journal, clock: CrisisClock, verifier: TokenVerifier, journal_answer_s: float
+        self,
+        acceptance: Acceptance,
+        journal: Journal,
+        clock: CrisisClock,
+        verifier: TokenVerifier,
+        journal_answer_s: float,
+        traces: FlagTraces | None = None,
     ) -> None:
         self._acceptance = acceptance
         self._journal = journal
         self._clock = clock
         self._verifier = verifier
         self._journal_answer_s = journal_answer_s
+        self._traces = traces or FlagTraces("")
 
     async def post(self, request: Request) -> Response:
         """202 with `{flag_id, journaled, known}`, or the list of them for `{"flags": […]}`."""
         authenticate(request, self._verifier, scopes=(FLAG_WRITE,))
         raw = await body_of(request, INPUT_MAX_BYTES)
+        with self._traces.on_express(raw) as accepting:
+            return await self._accept(raw, accepting)
+
+    async def _accept(self, raw: bytes, accepting: Accepting) -> Response:
         ticket = self._acceptance.write_down(raw)
         if deadly := self._acceptance.deadly_in(raw):
             return self._unread(ticket, raw, deadly)
@@ -38,7 +50,8 @@ class FlagsApi:
         except Unreadable as unreadable:
             self._acceptance.finish(ticket)
             raise Problem(422, unreadable.code.replace("_", "-"), "The flag cannot be read", unreadable.detail) from None
-        taken = self._acceptance.accept_all(flags, fresh=True)
+        with accepting.deciding():
+            taken = self._acceptance.accept_all(flags, fresh=True)
         self._acceptance.finish(ticket)
         return _answer(raw, taken, await self._on_disk(ticket, taken))
 

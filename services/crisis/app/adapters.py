@@ -17,6 +17,7 @@ from services.crisis.repository import MongoCases
 from services.crisis.restore import kept_skew
 from services.crisis.settings import CrisisSettings, SharedSettings
 from services.crisis.times import Times
+from services.crisis.traces import FlagTraces
 from shared.bus.express import Pump
 from shared.bus.ports import PartitionReader
 from shared.chassis.outside import Outside
@@ -75,6 +76,7 @@ class Adapters:
     told_peers: PumpedPeers
     peers: Peers
     identity: Identity
+    traces: FlagTraces
 
 
 async def open_adapters(
@@ -88,6 +90,8 @@ async def open_adapters(
 ) -> Adapters:
     """Everything outside; bus, store and peers connect in the background, so that none of them stops a start."""
     me, own_url = f"crisis-{settings.ordinal}", settings.peer_urls[settings.ordinal]
+    traces = FlagTraces(me)
+    wrap = traces.wrapping(wrap)
     session = await stack.enter_async_context(page_session())
     account = TwilioAccount(
         shared.twilio_base_url,
@@ -114,4 +118,5 @@ async def open_adapters(
         told_peers=told_peers,
         peers=wrap("peers", told_peers),
         identity=identity,
+        traces=traces,
     )

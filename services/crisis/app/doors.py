@@ -62,5 +62,6 @@ def build_doors(me: str, shared: SharedSettings, disk: Disk, adapters: Adapters,
         cluster_id=adapters.bus.cluster_id,
         on_age=FLAG_TO_HEARD.labels("bus").observe,
         bring=core.clerk.bring,
+        traces=adapters.traces,
     )
     return Doors(acceptance, handlers, queries, Notebook(adapters.cases, core.clock, queries.flags_of), stream, bus_lane)

@@ -26,7 +26,7 @@ def build_app(
 ) -> ASGIApp:
     """The application; the paths of a page's way are passed on without the framework's layers."""
     app = make_app("crisis", readiness=lambda: {"roster": bool(core.roster().people), "loop": True}, alarms=alarms)
-    flags = FlagsApi(doors.acceptance, adapters.journal, core.clock, verifier, core.times.journal_answer)
+    flags = FlagsApi(doors.acceptance, adapters.journal, core.clock, verifier, core.times.journal_answer, adapters.traces)
     facts = FactsApi(
         table=core.table,
         engine=core.engine,
@@ -43,6 +43,7 @@ def build_app(
         own_url=own_url,
         link_key=core.link_key,
         on_forged=core.observed.on_forged,
+        traces=adapters.traces,
     )
     app.add_route("/v1/risk-flags", flags.post, methods=["POST"])
     app.add_route("/v1/facts", facts.post, methods=["POST"])
