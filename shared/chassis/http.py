@@ -42,6 +42,7 @@ def make_app(
     *,
     readiness: States,
     alarms: States | None = None,
+    liveness: States | None = None,
     verifier: TokenVerifier | None = None,
     open_paths: Sequence[str] = (),
     body_max_bytes: int = BODY_MAX_BYTES,
@@ -52,8 +53,8 @@ def make_app(
     """An application with health, metrics, OpenAPI 3.1 at `/openapi.json` and problem+json for every error.
 
     `readiness` names what must be true to be ready (any false → 503); `alarms` (true = ringing) are reported beside it and
-    never make the service unready. With a `verifier` every path needs a valid token but those that begin with one of `open_paths`
-    (and health, metrics, description). `extra_for_all_errors` adds members to every error body.
+    never make the service unready; `liveness` names what only a new process cures (any false → 503). With a `verifier` every path
+    needs a valid token but those that begin with one of `open_paths` (and health, metrics, description). `extra_for_all_errors` adds members to every error body.
     """
     app = FastAPI(title=f"Vigil {name}", version=version, docs_url=None, redoc_url=None, responses=_PROBLEM_RESPONSES)
     install_problem_handlers(app, extra_for_all_errors)
@@ -67,7 +68,9 @@ def make_app(
 
     @app.get("/health/live", tags=["health"])
     async def live() -> Response:
-        return json_response({"status": "live"})
+        checks = dict(liveness()) if liveness is not None else {}
+        fine = all(checks.values())
+        return json_response({"status": "live" if fine else "stuck", "checks": checks}, 200 if fine else 503)
 
     @app.get("/health/ready", tags=["health"])
     async def ready() -> Response:

@@ -127,6 +127,15 @@ async def test_ready_needs_every_check_and_alarms_only_ring() -> None:
     assert (await call(application({"a": False}), "GET", "/health/live")).status == 200
 
 
+async def test_a_process_is_alive_until_something_only_a_new_one_cures() -> None:
+    moving = {"bus_handlers_move": True}
+    app = make_app("x", readiness=dict, liveness=lambda: moving)
+    assert (await call(app, "GET", "/health/live")).json == {"status": "live", "checks": {"bus_handlers_move": True}}
+    moving["bus_handlers_move"] = False
+    stuck = await call(app, "GET", "/health/live")
+    assert (stuck.status, stuck.json["status"]) == (503, "stuck")
+
+
 async def direct(path: str = "/v1/direct/7/parts", **options: Any) -> Answer:
     return await call(application(), "POST", path, **options)
 
@@ -152,7 +161,7 @@ async def test_metrics_name_the_route_never_the_path() -> None:
     metrics = await call(app, "GET", "/metrics", accept="application/openmetrics-text")
     assert metrics.headers["content-type"].startswith("application/openmetrics-text")
     assert b'route="/v1/direct/{thing_id}/parts"' in metrics.body
-    assert b"4711" not in metrics.body
+    assert b"patient-4711" not in metrics.body
 
 
 async def test_the_description_is_openapi_3_1_with_problems_for_errors() -> None:
