@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from shared.contracts import assessment, crisis, patient, risk
+from shared.contracts import assessment, crisis, patient, risk, roster
 
 Event = type[BaseModel]
 EVENTS: tuple[Event, ...] = (
@@ -30,6 +30,8 @@ EVENTS: tuple[Event, ...] = (
     crisis.CaseResolved,
     crisis.BudgetBreached,
     crisis.CoverageGapFound,
+    roster.RosterChanged,
+    roster.CoverageGapForeseen,
 )
 _HERE = Path(__file__).parent
 # What a schema says to people only; it may change without anybody's code noticing.

@@ -42,8 +42,10 @@ CASES = Topic("cases.v1", ("crisis",), _DOWNSTREAM, "patient_id", 4, 365 * _DAY_
 PATIENT_KEYS = Topic(
     "patient-keys.v1", ("intake",), ("crisis", "sessions", "notifications"), "patient_id", 4, _DAY_MS, "routine", True
 )
+# Read whole at every start, by every crisis replica: the newest roster; see shared/contracts/roster.py for the other key.
+ROSTER = Topic("roster.v1", ("crisis",), ("crisis",), "roster", 1, _DAY_MS, "routine", True)
 
-SUBJECTS: tuple[Topic, ...] = (RISK, PATIENTS, ASSESSMENTS, CASES, PATIENT_KEYS)
+SUBJECTS: tuple[Topic, ...] = (RISK, PATIENTS, ASSESSMENTS, CASES, PATIENT_KEYS, ROSTER)
 TOPICS: tuple[Topic, ...] = (
     *SUBJECTS,
     *(dead_letters_of(topic, group) for topic in SUBJECTS if not topic.compacted for group in topic.readers),

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from shared.contracts.catalogue import EVENTS
-from shared.contracts.topics import CASES, RISK, TOPICS, Topic
+from shared.contracts.topics import CASES, RISK, ROSTER, TOPICS, Topic
 
 SERVICES = {"intake", "sessions", "crisis", "outcomes", "notifications"}
 TOPIC = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
@@ -17,14 +17,14 @@ def test_no_two_topics_share_a_name() -> None:
 
 @TOPIC
 def test_a_name_is_subject_and_version_or_a_dead_letter_of_one(topic: Topic) -> None:
-    assert re.fullmatch(r"[a-z]+\.v\d+(\.[a-z]+\.dlq)?", topic.name)
+    assert re.fullmatch(r"[a-z-]+\.v\d+(\.[a-z]+\.dlq)?", topic.name)
     if topic.name.endswith(".dlq"):
         assert any(topic.name.startswith(f"{other.name}.") for other in TOPICS)
 
 
 @TOPIC
 def test_everything_about_a_patient_is_keyed_by_the_patient(topic: Topic) -> None:
-    assert topic.key == "patient_id"
+    assert topic.key == ("roster" if topic == ROSTER else "patient_id")
     assert set(topic.writers) | set(topic.readers) <= SERVICES
     assert topic.writers
     assert topic.partitions >= 1
