@@ -6,7 +6,7 @@ A patient is due → `decide` → record → act. Fresh flags act beside the rec
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from services.crisis.clock import CrisisClock
@@ -33,6 +33,7 @@ class Outbound(Protocol):
     """How pages leave: see services.crisis.pager."""
 
     names: tuple[str, ...]
+    by_channel: Mapping[str, tuple[str, ...]]
 
     def choose(self, page: Page) -> str: ...
     def hedge_s(self) -> float: ...
@@ -304,6 +305,7 @@ class Engine:
             entry.heard,
             entry.held,
             self._outbound.names,
+            self._outbound.by_channel,
         )
         return decide(entry.ledger, situation)
 

@@ -30,19 +30,23 @@ class Pager:
         roster: Callable[[], Roster],
         providers: Mapping[str, PageProvider],
         link: Callable[[str, str, float], str],
+        by_channel: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
+        """`by_channel` names the providers of each channel in the order of choice; without it all deliver on every one."""
         self._clock = clock
         self._times = times
         self._roster = roster
         self._providers = dict(providers)
         self.names = tuple(providers)
+        self.by_channel: Mapping[str, tuple[str, ...]] = dict(by_channel or {})
         self._link = link
         self._latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
         self._hedge_s = times.hedge_floor
 
     def choose(self, page: Page) -> str:
         """The provider for this page: another one than the last sender's when there is one."""
-        return next((name for name in self.names if name != page.avoid_provider), self.names[0])
+        names = self.by_channel.get(page.attempt.channel) or self.names
+        return next((name for name in names if name != page.avoid_provider), names[0])
 
     def hedge_s(self) -> float:
         """How long somebody's unfinished try silences the others: twice the measured p99, within floor and cap."""

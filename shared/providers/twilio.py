@@ -13,16 +13,9 @@ import aiohttp
 import orjson
 from twilio.request_validator import RequestValidator
 
+from shared.providers.refusal import ProviderRefused
+
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-class ProviderRefused(Exception):
-    """The provider did not accept; `maybe` when the phone may have rung all the same."""
-
-    def __init__(self, reason: str, *, maybe: bool) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.maybe = maybe
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,11 @@ class Situation:
     heard: Mapping[str, Heard] = field(default_factory=dict)
     held: Mapping[Attempt, float] = field(default_factory=dict)
     providers: tuple[str, ...] = ()
+    by_channel: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def providers_of(self, channel: str) -> tuple[str, ...]:
+        """Who can deliver on a channel, in the order of choice; all providers where nothing is said of it."""
+        return self.by_channel.get(channel, self.providers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +242,7 @@ def _due(case: Case, intent: _Intent, situation: Situation, order: tuple[str, ..
         rung = [t.handed_at or t.began for t in all_tries if t.may_have_rung]
         due = max(due, max(rung, default=last_handed) + times.rering)
     last = max((t for t in tries if t.sending_at is not None), key=lambda t: (t.began, t.attempt.by), default=None)
-    refused_at = _own_refusal(tries, last, situation)
+    refused_at = _own_refusal(intent.channel, tries, last, situation)
     if refused_at is not None:
         due = max(due, refused_at + times.definite_retry)
     if last is not None:
@@ -256,9 +261,9 @@ def _due(case: Case, intent: _Intent, situation: Situation, order: tuple[str, ..
     return _Due(intent, due, n, first, fresh, old, look, silenced_until > situation.now, bool(handed), avoid)
 
 
-def _own_refusal(tries: list[Try], last: Try | None, situation: Situation) -> float | None:
+def _own_refusal(channel: str, tries: list[Try], last: Try | None, situation: Situation) -> float | None:
     """When the provider whose turn it is last refused this replica for certain."""
-    turn = next((name for name in situation.providers if last is None or name != last.provider), None)
+    turn = next((name for name in situation.providers_of(channel) if last is None or name != last.provider), None)
     refused = (
         t.failed_at
         for t in tries

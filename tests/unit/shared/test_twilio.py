@@ -11,7 +11,8 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from twilio.request_validator import RequestValidator
 
-from shared.providers.twilio import ProviderRefused, SignatureCheck, Twilio, TwilioAccount, answer, spoken, spoken_answer
+from shared.providers.refusal import ProviderRefused
+from shared.providers.twilio import SignatureCheck, Twilio, TwilioAccount, answer, spoken, spoken_answer
 
 
 class Answer:

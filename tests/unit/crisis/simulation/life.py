@@ -78,6 +78,7 @@ class _Marked:
     def __init__(self, pager: Outbound) -> None:
         self._pager = pager
         self.names = pager.names
+        self.by_channel = pager.by_channel
         self.choose = pager.choose
         self.hedge_s = pager.hedge_s
 

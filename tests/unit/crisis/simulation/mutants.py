@@ -19,6 +19,7 @@ class _Struck:
 
     def __init__(self, pager: Outbound) -> None:
         self.names = pager.names
+        self.by_channel = pager.by_channel
         self.choose = pager.choose
         self.hedge_s = pager.hedge_s
 

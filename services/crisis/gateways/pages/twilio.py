@@ -3,7 +3,8 @@
 import aiohttp
 
 from services.crisis.ports import PageRefused
-from shared.providers.twilio import ProviderRefused, Twilio, TwilioAccount
+from shared.providers.refusal import ProviderRefused
+from shared.providers.twilio import Twilio, TwilioAccount
 
 # A first page must never queue behind a connection limit: the pool is larger than any burst the roster can cause.
 CONNECTIONS_MAX = 512
@@ -18,6 +19,8 @@ def page_session() -> aiohttp.ClientSession:
 class TwilioPages:
     """Hands pages to one Twilio account."""
 
+    channels = ("sms", "voice")
+
     def __init__(self, name: str, account: TwilioAccount, session: aiohttp.ClientSession, own_url: str) -> None:
         self.name = name
         self._twilio = Twilio(account, session)
@@ -25,6 +28,8 @@ class TwilioPages:
 
     async def send(self, channel: str, address: str, text: str, reference: str) -> str:
         """Hand one page over; returns the provider's id for it, raises PageRefused."""
+        if channel not in self.channels:
+            raise PageRefused("no_provider", maybe=False)
         status_url = f"{self._own_url}/v1/providers/twilio/status?f={reference}"
         try:
             if channel == "voice":
