@@ -24,6 +24,7 @@ from services.crisis.domain.facts import (
     Receipt,
     Sending,
 )
+from services.crisis.domain.orders import Order, is_known
 from services.crisis.domain.replies import Meant, Reply, acknowledged_flags, meant_by
 from services.crisis.domain.roster import Person, Roster
 from services.crisis.engine import Engine
@@ -94,6 +95,9 @@ class Handlers:
         person = self._roster().people.get(reply.person)
         if person is None:
             return None
+        if reply.reply_id not in self._pending and (answered := self._answered(reply.reply_id)):
+            # Told again (a provider repeats callbacks), it covers what it covered: not what was paged in between.
+            return " ".join(self._told(person, patient_id, flags) for patient_id, flags in answered)
         meant = self._meant(reply)
         if meant.taken:
             self._pending.pop(reply.reply_id, None)
@@ -116,21 +120,32 @@ class Handlers:
                 self._remember(reply)
         self._try_pending()
 
-    def acknowledge(self, identifier: str, person: str, role: str) -> Standing:
+    def acknowledge(self, identifier: str, person: str, role: str, order_id: str | None = None) -> Standing:
         """A clinician takes the case by API: all its open flags known here."""
         case = self._open(identifier)
         flags = tuple(sorted(case.flags))
-        self._take(case.patient_id, flags, person, role, "api", fresh_id())
+        self._take(case.patient_id, flags, person, role, "api", order_id or fresh_id())
         return self._standing(case.patient_id)
 
     def _acknowledged(self, person: Person, reply: Reply, patient_id: str, named: tuple[str, ...]) -> str:
         case = self._table.case(patient_id)
         flags = tuple(flag_id for flag_id in named if case is not None and flag_id in case.flags)
-        codes = ", ".join(page_code(flag_id) for flag_id in flags or named)
-        if not flags:
-            return f"{codes} is closed already."
-        self._take(patient_id, flags, person.id, person.role, reply.via, reply.reply_id)
+        if flags:
+            self._take(patient_id, flags, person.id, person.role, reply.via, reply.reply_id)
+        return self._told(person, patient_id, flags or named)
+
+    def _answered(self, reply_id: str) -> list[tuple[str, tuple[str, ...]]]:
+        """What an answer took when it was acted on, here or at a peer: patients and their flags."""
+        return [
+            (case.patient_id, ack.flags) for case in self._table.open_cases() for ack in case.acks if ack.ack_id == reply_id
+        ]
+
+    def _told(self, person: Person, patient_id: str, flags: tuple[str, ...]) -> str:
+        """What somebody hears who has answered for these flags."""
         case = self._table.case(patient_id)
+        codes = ", ".join(page_code(flag_id) for flag_id in flags)
+        if case is None or case.flags.keys().isdisjoint(flags):
+            return f"{codes} is closed already."
         owner = case.owner if case is not None else None
         if owner is not None and owner != person.id:
             known = self._roster().people.get(owner)
@@ -180,24 +195,27 @@ class Handlers:
 
     # On the case
 
-    def progress(self, identifier: str, person: str, code: str) -> Standing:
+    def progress(self, identifier: str, person: str, code: str, order_id: str | None = None) -> Standing:
         """Somebody is on it: the lease is renewed."""
         case = self._open(identifier)
-        return self._say(case, Progress(fresh_id(), person, code, tuple(sorted(case.flags)), at=self._clock.now()))
+        told = Progress(order_id or fresh_id(), person, code, tuple(sorted(case.flags)), at=self._clock.now())
+        return self._say(case, told)
 
-    def contacted(self, identifier: str, person: str, result: str) -> Standing:
+    def contacted(self, identifier: str, person: str, result: str, order_id: str | None = None) -> Standing:
         """A live contact with the patient was tried."""
         case = self._open(identifier)
-        return self._say(case, Contacted(fresh_id(), person, result, tuple(sorted(case.flags)), at=self._clock.now()))
+        told = Contacted(order_id or fresh_id(), person, result, tuple(sorted(case.flags)), at=self._clock.now())
+        return self._say(case, told)
 
-    def escalate(self, identifier: str, person: str) -> Standing:
+    def escalate(self, identifier: str, person: str, order_id: str | None = None) -> Standing:
         """Page the next step now."""
         case = self._open(identifier)
         steps = [t.attempt.step for tries in case.tries.values() for t in tries.values()] + [e.step for e in case.escalations]
         step = max(steps, default=0) + 1
-        return self._say(case, Escalated(fresh_id(), person, step, tuple(sorted(case.flags)), at=self._clock.now()))
+        told = Escalated(order_id or fresh_id(), person, step, tuple(sorted(case.flags)), at=self._clock.now())
+        return self._say(case, told)
 
-    def offer(self, identifier: str, person: str, to: str) -> Standing:
+    def offer(self, identifier: str, person: str, to: str, order_id: str | None = None) -> Standing:
         """The owner offers the case to somebody else; it stays with the owner until accepted."""
         case = self._open(identifier)
         if case.owner != person:
@@ -206,9 +224,9 @@ class Handlers:
             raise Refused("the person is not on the roster", self._standing(case.patient_id))
         generation = case.owned.generation if case.owned is not None else 1
         flags = tuple(sorted(case.flags))
-        return self._say(case, Offered(fresh_id(), person, to, generation, flags, at=self._clock.now()))
+        return self._say(case, Offered(order_id or fresh_id(), person, to, generation, flags, at=self._clock.now()))
 
-    async def accept(self, identifier: str, person: str) -> Standing:
+    async def accept(self, identifier: str, person: str, order_id: str | None = None) -> Standing:
         """Take an offered case over."""
 
         def verdict(case: Case, stored: StoredCase | None) -> list[Fact]:
@@ -217,14 +235,23 @@ class Handlers:
             if not open_offers:
                 raise Refused("there is no open offer to you", _standing_of(case))
             newest = max(open_offers, key=lambda o: (o.at, o.offer_id))
-            return [Accepted(newest.offer_id, person, tuple(sorted(case.flags)), at=self._clock.now())]
+            flags = tuple(sorted(case.flags))
+            return [Accepted(newest.offer_id, person, flags, order_id or "", at=self._clock.now())]
 
         return await self._decide(identifier, verdict)
 
     async def lower(
-        self, identifier: str, person: str, version: int | None, flags: tuple[str, ...], level: Level, second: str
+        self,
+        identifier: str,
+        person: str,
+        version: int | None,
+        flags: tuple[str, ...],
+        level: Level,
+        second: str,
+        order_id: str | None = None,
     ) -> Standing:
         """Two clinicians lower flags to a level; refused when one that is open is not named."""
+        lowering_id = order_id or fresh_id()
 
         def verdict(case: Case, stored: StoredCase | None) -> list[Fact]:
             _require_version(case, version)
@@ -233,19 +260,27 @@ class Handlers:
                 raise Refused("lowering needs a second clinician who is on the roster", _standing_of(case))
             if any(rank(level) >= rank(case.levels[flag_id]) for flag_id in flags if flag_id in case.levels):
                 raise Refused("the level is not lower", _standing_of(case))
-            return [Lowered(fresh_id(), person, second, level, tuple(sorted(case.flags)), at=self._clock.now())]
+            return [Lowered(lowering_id, person, second, level, tuple(sorted(case.flags)), at=self._clock.now())]
 
         return await self._decide(identifier, verdict)
 
     async def resolve(
-        self, identifier: str, person: str, version: int | None, flags: tuple[str, ...], level: Level, second: str | None
+        self,
+        identifier: str,
+        person: str,
+        version: int | None,
+        flags: tuple[str, ...],
+        level: Level,
+        second: str | None,
+        order_id: str | None = None,
     ) -> Standing:
         """A human closes the case, naming its flags; refused when one that is open is not named."""
+        closing_id = order_id or fresh_id()
 
         def verdict(case: Case, stored: StoredCase | None) -> list[Fact]:
             _require_version(case, version)
             _require_named(case, flags)
-            return [Closed(fresh_id(), person, level, second, tuple(sorted(case.flags)), at=self._clock.now())]
+            return [Closed(closing_id, person, level, second, tuple(sorted(case.flags)), at=self._clock.now())]
 
         return await self._decide(identifier, verdict)
 
@@ -260,6 +295,21 @@ class Handlers:
             self._engine.touch(patient_id)
 
     # Finding
+
+    def subject_of(self, identifier: str) -> str:
+        """Whose case it is, whatever it is called by; raises Unknown."""
+        return self._find(identifier)[0]
+
+    def standing(self, identifier: str) -> Standing:
+        """Where the case stands; raises Unknown."""
+        return self._standing(*self._find(identifier))
+
+    def repeated(self, identifier: str, order: Order) -> Standing | None:
+        """Where the case stands when this order was carried out before, here or at a peer; raises Unknown, OtherBody."""
+        patient_id, flag_id = self._find(identifier)
+        entry = self._table.entries.get(patient_id)
+        known = entry is not None and is_known(order, entry.ledger.facts)
+        return self._standing(patient_id, flag_id) if known else None
 
     def _find(self, identifier: str) -> tuple[str, str]:
         found = self._table.find(identifier)

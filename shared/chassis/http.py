@@ -53,8 +53,9 @@ def make_app(
     """An application with health, metrics, OpenAPI 3.1 at `/openapi.json` and problem+json for every error.
 
     `readiness` names what must be true to be ready (any false → 503); `alarms` (true = ringing) are reported beside it and
-    never make the service unready. With a `verifier` every path needs a valid token, but for those that begin with one of
-    `open_paths` (and health, metrics, description). `extra_for_all_errors` adds members to every error body.
+    never make the service unready; `liveness` names what only a new process cures (any false → 503). With a `verifier` every path
+    needs a valid token, but for those that begin with one of `open_paths` (and health, metrics, description).
+    `extra_for_all_errors` adds members to every error body.
     """
     app = FastAPI(title=f"Vigil {name}", version=version, docs_url=None, redoc_url=None, responses=_PROBLEM_RESPONSES)
     install_problem_handlers(app, extra_for_all_errors)

@@ -10,7 +10,7 @@ from services.crisis.handlers import Unknown
 from services.crisis.notebook import Notebook
 from services.crisis.ports import StoreSilent
 from services.crisis.queries import ForeignCursor, Queries
-from shared.chassis.http import Problem, authenticate
+from shared.chassis.http import Problem, authenticate, etag
 from shared.security.auth import TokenVerifier
 
 STAFF = ("clinician", "supervisor")
@@ -45,7 +45,7 @@ def cases_router(
         found = queries.case(identifier)
         if found is None:
             raise unknown_case()
-        return JSONResponse(found, headers={"ETag": f'"{found["version"]}"'})
+        return JSONResponse(found, headers=etag(found["version"]))
 
     @router.get("/{identifier}/timeline")
     async def case_timeline(request: Request, identifier: str) -> JSONResponse:

@@ -20,12 +20,21 @@ from shared.chassis.http import make_app
 from shared.providers.twilio import SignatureCheck
 from shared.security.auth import TokenVerifier
 
+# One-tap links and the provider's callbacks bring a signature of their own instead of a token.
+PROVE_THEMSELVES = ("/a/", "/v1/providers/")
+
 
 def build_app(
     own_url: str, adapters: Adapters, core: Core, doors: Doors, verifier: TokenVerifier, alarms: Callable[[], dict[str, bool]]
 ) -> ASGIApp:
     """The application; the paths of a page's way are passed on without the framework's layers."""
-    app = make_app("crisis", readiness=lambda: {"roster": bool(core.roster().people), "loop": True}, alarms=alarms)
+    app = make_app(
+        "crisis",
+        readiness=lambda: {"roster": bool(core.roster().people), "loop": True},
+        alarms=alarms,
+        verifier=verifier,
+        open_paths=PROVE_THEMSELVES,
+    )
     flags = FlagsApi(doors.acceptance, adapters.journal, core.clock, verifier, core.times.journal_answer, adapters.traces)
     facts = FactsApi(
         table=core.table,
@@ -64,7 +73,7 @@ def build_app(
         return stored if stored else doors.queries.timeline(case)
 
     app.include_router(cases_router(doors.queries, doors.notebook, verifier, timeline))
-    app.include_router(CaseCommands(doors.handlers, doors.notebook, verifier).router())
+    app.include_router(CaseCommands(doors.handlers, doors.notebook, verifier, adapters.identity.programme_id).router())
     app.include_router(overview_router(doors.queries, verifier, core.clock.now))
     document(app)
     return DirectRoutes(

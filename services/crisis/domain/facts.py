@@ -213,12 +213,13 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The offer was taken."""
+    """The offer was taken; the order that did it stands outside the identity."""
 
     KIND: ClassVar[str] = "accepted"
     offer_id: str
     person: str
     flags: tuple[str, ...]
+    accept_id: str = field(compare=False, default="")
     at: float = _stamp()
 
 
