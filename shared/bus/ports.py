@@ -1,4 +1,5 @@
-"""The ports of the bus. Twins: Kafka (`producer.py`, `broker.py`, `partitions.py`) and memory (`memory.py`), one suite for both."""
+"""The ports of the bus. Twins: Kafka (`producer.py`, `broker.py`, `reader.py`, `partitions.py`) and
+memory (`memory/`), one suite for both."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from aiokafka.structs import OffsetAndTimestamp
 
 from shared.contracts.envelope import Envelope
 
-__all__ = ["FlagProducer", "Headers", "PartitionReader", "RoutinePublisher", "TopicPartition"]
+__all__ = ["FlagProducer", "Headers", "PartitionReader", "RoutinePublisher", "RoutineReading", "TopicPartition"]
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -43,6 +44,21 @@ class RoutinePublisher(Protocol):
 
     async def publish(self, topic: str, key: str, envelope: Envelope, value: bytes | None) -> None:
         """Return when the bus has the event; raises NotPublished. It may arrive all the same, later."""
+        ...
+
+
+class RoutineReading(Protocol):
+    """What reads a service's subscriptions in the background."""
+
+    joined: asyncio.Event
+    connected: bool
+
+    def liveness(self) -> Mapping[str, bool]:
+        """What only a new process would cure, by name: false = so."""
+        ...
+
+    def alarms(self) -> Mapping[str, bool]:
+        """What somebody should hear of, true = ringing."""
         ...
 
 

@@ -11,8 +11,10 @@ from typing import Protocol
 
 from shared.bus.broker import RoutineBus
 from shared.bus.partitions import kafka_reader
-from shared.bus.ports import FlagProducer, PartitionReader, RoutinePublisher
+from shared.bus.ports import FlagProducer, PartitionReader, RoutinePublisher, RoutineReading
 from shared.bus.producer import CrisisProducer, ProducerSettings
+from shared.bus.reader import RoutineReader
+from shared.bus.subscriptions import Pipeline
 from shared.chassis.settings import DeploymentSettings
 from shared.storage.documents import Store
 from shared.storage.mongo import connect
@@ -37,6 +39,10 @@ class Outside(Protocol):
 
     def routine_bus(self, client_id: str) -> AbstractAsyncContextManager[RoutinePublisher]:
         """The routine lane."""
+        ...
+
+    def routine_reader(self, client_id: str, pipelines: Sequence[Pipeline]) -> AbstractAsyncContextManager[RoutineReading]:
+        """What reads a service's subscriptions."""
         ...
 
     def partition_reader(self, *, fetch_wait_s: float, request_s: float) -> PartitionReader:
@@ -72,6 +78,17 @@ class Servers:
         """FastStream's Kafka broker."""
         return RoutineBus(
             self.settings.kafka_bootstrap,
+            client_id=client_id,
+            clock=self.clock,
+            security_file=self.settings.kafka_security_file,
+        )
+
+    def routine_reader(self, client_id: str, pipelines: Sequence[Pipeline]) -> AbstractAsyncContextManager[RoutineReading]:
+        """FastStream's subscribers, kept alive."""
+        return RoutineReader(
+            self.settings.kafka_bootstrap,
+            pipelines,
+            topic_prefix=self.settings.topic_prefix,
             client_id=client_id,
             clock=self.clock,
             security_file=self.settings.kafka_security_file,

@@ -1,7 +1,7 @@
 """The port to documents: what services may ask of a store. Twins: MongoDB (`mongo.py`) and memory (`memory.py`).
 
 Queries and changes are MongoDB's own, in the part of that language which both twins speak: equality, `$gt $gte $lt $lte $ne
-$in $exists $or`, dotted paths through arrays; `$set $unset $inc $push ($each, $slice) $pull`.
+$in $exists $or`, dotted paths through arrays; `$set $unset $inc $currentDate $push ($each, $slice) $pull`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,7 @@
 """The store's twin in memory: one process, nothing kept; passes the same conformance suite as MongoDB."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
@@ -10,34 +9,74 @@ from shared.storage.documents import Document, Keys
 from shared.storage.errors import DuplicateKey
 from shared.storage.query import fits, values_at
 from shared.storage.update import changed
-from shared.time.clock import Clock
+from shared.time.clock import Clock, SystemClock
+
+SYSTEM_CLOCK = SystemClock()
+_SCALARS = (str, int, float, bool, bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Unique:
-    name: str
-    paths: tuple[str, ...]
-    partial: Mapping[str, Any] | None
+class _Index:
+    """One index: who holds which key. Documents are found by its first path, and kept apart by all of them when it is unique."""
 
-    def keys_of(self, document: Mapping[str, Any]) -> set[tuple[str, ...]]:
-        if self.partial is not None and not fits(self.partial, document):
+    def __init__(self, name: str, paths: tuple[str, ...], unique: bool, partial: Mapping[str, Any] | None) -> None:
+        self.name = name
+        self.unique = unique
+        self.first = paths[0]
+        self._paths = paths
+        self._partial = partial
+        self._holders: dict[tuple[str, ...], Any] = {}
+        self._by_first: dict[Any, dict[Any, None]] = {}
+
+    def holder(self, document: Mapping[str, Any]) -> Any:
+        """The id of another document that stands against this one, or None."""
+        if not self.unique:
+            return None
+        found = (self._holders.get(key) for key in self._keys_of(document))
+        return next((one for one in found if one is not None and one != document["_id"]), None)
+
+    def add(self, document: Mapping[str, Any]) -> None:
+        """Take note of a document."""
+        for key in self._keys_of(document):
+            self._holders[key] = document["_id"]
+        for value in self._first_values(document):
+            self._by_first.setdefault(value, {})[document["_id"]] = None
+
+    def remove(self, document: Mapping[str, Any]) -> None:
+        """Forget a document."""
+        for key in self._keys_of(document):
+            if self._holders.get(key) == document["_id"]:
+                del self._holders[key]
+        for value in self._first_values(document):
+            self._by_first[value].pop(document["_id"], None)
+
+    def ids(self, value: Any) -> Iterable[Any] | None:
+        """The ids of all documents with this value at the first path; None when the index cannot tell."""
+        if self._partial is not None or not isinstance(value, _SCALARS):
+            return None
+        return tuple(self._by_first.get(value, ()))
+
+    def _keys_of(self, document: Mapping[str, Any]) -> set[tuple[str, ...]]:
+        if not self.unique or (self._partial is not None and not fits(self._partial, document)):
             return set()
-        each = [[repr(value) for value in _leaves(values_at(document, path))] or ["None"] for path in self.paths]
+        each = [[repr(value) for value in _leaves(values_at(document, path))] or ["None"] for path in self._paths]
         return set(product(*each))
+
+    def _first_values(self, document: Mapping[str, Any]) -> set[Any]:
+        return {leaf for leaf in _leaves(values_at(document, self.first)) if isinstance(leaf, _SCALARS)}
 
 
 class MemoryDocuments:
     """The port Documents over a dictionary."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._documents: dict[Any, Document] = {}
-        self._uniques: dict[str, _Unique] = {}
+        self._indexes: dict[str, _Index] = {}
 
     async def insert(self, document: Document) -> None:
         if document["_id"] in self._documents:
             raise DuplicateKey("_id_")
-        self._check(document)
-        self._documents[document["_id"]] = _plain(document)
+        self._put(_plain(document))
 
     async def insert_new(self, documents: Sequence[Document]) -> int:
         new = 0
@@ -65,9 +104,7 @@ class MemoryDocuments:
         found = next(self._found({**query, "version": version}), None)
         if found is None:
             return False
-        new = {"_id": found["_id"], **_plain(document)}
-        self._check(new)
-        self._documents[found["_id"]] = new
+        self._put({"_id": found["_id"], **_plain(document)})
         return True
 
     async def update(self, query: Document, change: Document, *, upsert: bool = False) -> bool:
@@ -75,11 +112,10 @@ class MemoryDocuments:
         if found is None and not upsert:
             return False
         base = found if found is not None else {k: v for k, v in query.items() if not isinstance(v, dict)}
-        new = _plain(changed(base, change))
+        new = _plain(changed(base, change, datetime.fromtimestamp(self._clock.now_s(), UTC)))
         if found is None and new["_id"] in self._documents:
             raise DuplicateKey("_id_")
-        self._check(new)
-        self._documents[new["_id"]] = new
+        self._put(new)
         return True
 
     async def update_each(self, changes: Sequence[tuple[Document, Document]]) -> int:
@@ -89,17 +125,43 @@ class MemoryDocuments:
         return sum(1 for _, _ in zip(self._found(query), range(limit), strict=False))
 
     async def create_index(self, keys: Keys, *, name: str, unique: bool = False, partial: Document | None = None) -> None:
-        if unique:
-            self._uniques[name] = _Unique(name, tuple(path for path, _ in keys), partial)
+        if name in self._indexes:
+            return
+        index = _Index(name, tuple(path for path, _ in keys), unique, partial)
+        for document in self._documents.values():
+            if index.holder(document) is not None:
+                raise DuplicateKey(name)
+            index.add(document)
+        self._indexes[name] = index
 
     def _found(self, query: Mapping[str, Any]) -> Iterator[Document]:
-        return (one for one in self._documents.values() if fits(query, one))
+        return (one for one in self._candidates(query) if fits(query, one))
 
-    def _check(self, document: Mapping[str, Any]) -> None:
-        for unique in self._uniques.values():
-            keys = unique.keys_of(document)
-            if any(one["_id"] != document["_id"] and keys & unique.keys_of(one) for one in self._documents.values()):
-                raise DuplicateKey(unique.name)
+    def _candidates(self, query: Mapping[str, Any]) -> Iterable[Document]:
+        """A part of the documents in which all that fit are to be found."""
+        wanted = query.get("_id")
+        ids: Iterable[Any] | None = None
+        if isinstance(wanted, _SCALARS):
+            ids = (wanted,)
+        elif isinstance(wanted, Mapping) and set(wanted) == {"$in"}:
+            ids = dict.fromkeys(wanted["$in"])
+        for index in self._indexes.values():
+            if ids is None and index.first in query:
+                ids = index.ids(query[index.first])
+        if ids is None:
+            return self._documents.values()
+        return [self._documents[one] for one in ids if one in self._documents]
+
+    def _put(self, document: Document) -> None:
+        for index in self._indexes.values():
+            if index.holder(document) is not None:
+                raise DuplicateKey(index.name)
+        former = self._documents.get(document["_id"])
+        for index in self._indexes.values():
+            if former is not None:
+                index.remove(former)
+            index.add(document)
+        self._documents[document["_id"]] = document
 
 
 class MemoryStore:
@@ -111,7 +173,7 @@ class MemoryStore:
 
     def documents(self, name: str, *, operations_max: int | None = None) -> MemoryDocuments:
         """A collection; memory needs no bound."""
-        return self._collections.setdefault(name, MemoryDocuments())
+        return self._collections.setdefault(name, MemoryDocuments(self._clock))
 
     async def now_s(self) -> float:
         return self._clock.now_s()
@@ -121,12 +183,15 @@ class MemoryStore:
 
 
 def _plain(value: Any) -> Any:
-    """A copy as the store would give it back: tuples are arrays."""
+    """A copy as the store would give it back: tuples are arrays, dates are UTC and whole milliseconds."""
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
-    return deepcopy(value)
+    if isinstance(value, datetime):
+        at = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return at.replace(microsecond=at.microsecond // 1000 * 1000)
+    return value
 
 
 def _shown(document: Document, fields: Mapping[str, Any] | None) -> Document:

@@ -2,15 +2,24 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from datetime import datetime
 from typing import Any
 
 from shared.storage.query import fits
 
 
-def changed(document: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """A changed copy of a document; raises ValueError for an operator that the twin does not know."""
+def changed(document: Mapping[str, Any], change: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """A changed copy of a document, `now` being the store's clock; raises ValueError for an operator that the twin does not
+    know."""
     new = deepcopy(dict(document))
     for operator, paths in change.items():
+        if operator == "$currentDate":
+            for path, told in paths.items():
+                if told is not True:
+                    raise ValueError("the twin in memory knows $currentDate as a date only")
+                parent, name = _place(new, path)
+                parent[name] = now
+            continue
         apply = _OPERATORS.get(operator)
         if apply is None:
             raise ValueError(f"the twin in memory does not know {operator}")

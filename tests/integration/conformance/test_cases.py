@@ -14,6 +14,7 @@ from services.crisis.ports import Conflict, Left, StoredCase, StoreSilent
 from services.crisis.repository import MongoCases
 from shared.storage.documents import Store
 from shared.storage.errors import StoreUnavailable
+from shared.storage.memory import MemoryStore
 from shared.storage.mongo import connect
 from shared.time.clock import SystemClock
 from shared.time.ids import derived_id, fresh_id
@@ -24,9 +25,9 @@ CLOCK = SystemClock()
 T0 = 1_764_000_000.25
 
 
-@pytest.fixture(params=["memory", "pymongo", "motor"])
+@pytest.fixture(params=["memory", "documents-in-memory", "pymongo", "motor"])
 def home(request: pytest.FixtureRequest) -> tuple[str, str]:
-    return request.param, "" if request.param == "memory" else request.getfixturevalue("servers").mongo
+    return request.param, "" if "memory" in request.param else request.getfixturevalue("servers").mongo
 
 
 @pytest_asyncio.fixture
@@ -34,6 +35,12 @@ async def cases(home: tuple[str, str]) -> AsyncIterator[Cases]:
     driver, uri = home
     if driver == "memory":
         yield MemoryCases(CLOCK.now_s)
+        return
+    if driver == "documents-in-memory":
+        # What a service without servers keeps its cases in.
+        embedded = MongoCases(MemoryStore(CLOCK), 5.0)
+        await embedded.ready()
+        yield embedded
         return
     async with connect(uri, f"conformance_{fresh_id()[:8]}", driver=driver) as store:
         real = MongoCases(store, 5.0)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -131,6 +132,27 @@ async def test_changes(documents: Documents) -> None:
     assert not await documents.update({"_id": "nobody"}, {"$set": {"n": 1}})
     assert await documents.update({"_id": "new"}, {"$set": {"n": 1}}, upsert=True)
     assert await documents.find_one({"_id": "new"}) == {"_id": "new", "n": 1}
+
+
+async def test_the_stores_own_date_is_written(documents: Documents, store: Store) -> None:
+    before = await store.now_s()
+    assert await documents.update({"_id": "a"}, {"$currentDate": {"at": True}, "$set": {"n": 1}}, upsert=True)
+    at = (await documents.find_one({"_id": "a"}) or {})["at"].timestamp()
+    # A date is whole milliseconds.
+    assert before - 0.001 <= at <= await store.now_s() + 0.001
+    assert round(at * 1000.0, 3) == round(at * 1000.0)
+    assert await documents.count({"at": {"$gt": datetime.fromtimestamp(before - 60.0, UTC)}}, 9) == 1
+
+
+async def test_what_an_index_finds_is_what_a_scan_finds(documents: Documents) -> None:
+    await filled(documents)
+    await documents.create_index([("tags.at", 1), ("n", 1)], name="by_tag")
+    assert await ids(documents, {"tags.at": 12}) == ["d2"]
+    await documents.update({"_id": "d2"}, {"$pull": {"tags": {"at": 12}}})
+    await documents.update({"_id": "d4"}, {"$push": {"tags": {"at": 12}}})
+    assert await ids(documents, {"tags.at": 12}) == ["d4"]
+    assert await ids(documents, {"tags.at": {"$gt": 12}}) == ["d3", "d4"]
+    assert await ids(documents, {"_id": {"$in": ["d4", "d1", "nobody", "d1"]}}) == ["d1", "d4"]
 
 
 async def test_many_changes_in_one_trip(documents: Documents) -> None:
