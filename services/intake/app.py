@@ -20,7 +20,8 @@ from services.intake.api.assessments import ANSWERS_PATH, assessments_router, po
 from services.intake.api.patients import patients_router
 from services.intake.gateways.bound import CountedBound
 from services.intake.gateways.bus import publisher
-from services.intake.gateways.files import load_guidance, load_instruments
+from services.intake.gateways.files import load_guidance
+from services.intake.gateways.instruments import load_registry
 from services.intake.gateways.lanes import CrisisLanes
 from services.intake.handlers.assessments import AnswerSettings, AssessmentHandler
 from services.intake.handlers.directory import Directory
@@ -187,7 +188,7 @@ class _Intake:
         self.assessment_handler = AssessmentHandler(
             programme_id=self.deployment.programme_id,
             clock=self.clock,
-            instruments=load_instruments(),
+            instruments=load_registry().registry,
             guidance=self.guidance,
             lanes=self.lanes,
             assessments=self.assessments,

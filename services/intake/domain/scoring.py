@@ -1,86 +1,40 @@
-"""From answers to a score: what was answered, whether it is complete, its total and band.
+"""From a sheet to its score: one scorer per kind of instrument, chosen by its data file."""
 
-null is "not answered", never 0. A value outside its item's range makes the whole sheet invalid; nothing is clamped.
-"""
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from services.intake.domain.instruments import Instrument
-
-Answers = Mapping[str, int | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a sheet is invalid: the item (`?` for an id the instrument does not have) and a stable code."""
-
-    item: str
-    code: str
+from services.intake.domain.answers import Fault, answered, faults_of
+from services.intake.domain.decisions import score_decisions
+from services.intake.domain.instrument import DecisionRule, Instrument, Settings, SumRule
+from services.intake.domain.score import Score
+from services.intake.domain.sums import score_sum
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """`status` is complete, prorated or incomplete; total and band are None without a total."""
-
-    status: str
-    total: int | None = None
-    band: str | None = None
-    extra: Mapping[str, bool] = field(default_factory=dict)
-
-
-def is_answer(value: Any, low: int, high: int) -> bool:
-    """Whether a value is an integer of the item's range; true and 3.0 are not integers."""
-    return type(value) is int and low <= value <= high
-
-
-def faults_of(instrument: Instrument, answers: Any) -> tuple[Fault, ...]:
-    """Everything that makes a sheet invalid; nothing when it can be scored."""
-    if not isinstance(answers, Mapping) or not answers:
-        return (Fault("?", "answers_missing"),)
-    known = instrument.known_items
-    faults: list[Fault] = []
-    for name, value in answers.items():
-        item = known.get(name)
-        if item is None:
-            faults.append(Fault("?", "unknown_item"))
-        elif value is not None and not is_answer(value, item.min, item.max):
-            faults.append(Fault(name, "out_of_range" if type(value) is int else "not_an_integer"))
-    return tuple(faults)
-
-
-def score(instrument: Instrument, answers: Answers, *, prorate: bool = False) -> Score:
+def score(instrument: Instrument, answers: Any, settings: Settings | None = None, *, prorate: bool = False) -> Score:
     """The score of a valid sheet; `prorate` lets the instrument's rule for a few missing items apply."""
-    return _SCORERS[instrument.kind](instrument, answers, prorate)
+    given = answered(instrument, answers)
+    held = instrument.defaults if settings is None else settings
+    if isinstance(instrument.rule, SumRule):
+        return score_sum(instrument, given, held, prorate=prorate)
+    return score_decisions(instrument, given, held)
 
 
-def _sum(instrument: Instrument, answers: Answers, prorate: bool) -> Score:
-    given = {item.id: value for item in instrument.items if (value := answers.get(item.id)) is not None}
-    missing = [item.id for item in instrument.items if item.id not in given]
-    if not missing:
-        total = sum(given.values())
-        return Score("complete", total, _band(instrument, total), _syndromes(instrument, given))
-    rule = instrument.proration
-    if not prorate or rule is None or len(missing) > rule.max_missing or rule.never.intersection(missing):
-        return Score("incomplete")
-    # Half up, in integers: the programme's rounding rule.
-    count = len(given)
-    total = (2 * sum(given.values()) * len(instrument.items) + count) // (2 * count)
-    return Score("prorated", total, _band(instrument, total))
+def result_of(
+    instrument: Instrument, answers: Any, settings: Settings | None = None, *, prorate: bool = False
+) -> tuple[Score, tuple[Fault, ...]]:
+    """The score of any sheet, status `invalid` and nothing else where it has faults; never raises."""
+    faults = faults_of(instrument, answers)
+    if faults:
+        return invalid(instrument), faults
+    return score(instrument, answers, settings, prorate=prorate), ()
 
 
-def _band(instrument: Instrument, total: int) -> str:
-    return next(band.code for band in instrument.bands if band.min <= total <= band.max)
-
-
-def _syndromes(instrument: Instrument, given: Mapping[str, int]) -> dict[str, bool]:
-    rule = instrument.symptoms
-    if rule is None:
-        return {}
-    present = {item for item, threshold in rule.thresholds.items() if given[item] >= threshold}
-    has_core = not rule.core.isdisjoint(present)
-    return {code: has_core and low <= len(present) <= high for code, (low, high) in rule.syndromes.items()}
-
-
-_SCORERS: dict[str, Callable[[Instrument, Answers, bool], Score]] = {"sum": _sum}
+def invalid(instrument: Instrument) -> Score:
+    """The score of a sheet that cannot be scored: everything unknown."""
+    rule = instrument.rule
+    findings = dict.fromkeys((one.code for one in instrument.findings if one.needs is None), None)
+    signs = dict.fromkeys((one.code for one in instrument.findings if one.needs is not None), None)
+    if isinstance(rule, DecisionRule):
+        scales = dict.fromkeys([rule.highest_name] if rule.highest_name is not None else (), None)
+        return Score("invalid", None, None, scales, findings, signs, dict.fromkeys(("level", "colour", "route_as"), None))
+    names = [*rule.subscales, *(scale.name for scale in rule.scales), *(("max",) if rule.tells_max else ())]
+    return Score("invalid", None, None, dict.fromkeys(names, None), findings, signs)

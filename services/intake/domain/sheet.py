@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.intake.domain import record, safety
-from services.intake.domain.instruments import Instrument
+from services.intake.domain.answers import Fault, faults_of
+from services.intake.domain.instrument import Instrument
 from services.intake.domain.record import Card, Flag
-from services.intake.domain.scoring import Fault, Score, faults_of, score
+from services.intake.domain.registry import Registry
+from services.intake.domain.score import Score
+from services.intake.domain.scoring import score
 from shared.contracts.assessment import AssessmentCompleted
 from shared.time.clock import epoch_s, iso
 from shared.time.ids import derived_id
@@ -70,18 +73,16 @@ class Sheet:
         )
 
 
-def look(
-    received: Received, instruments: Mapping[str, Instrument], programme_id: str, now_s: float, now_mono_s: float
-) -> Sheet:
+def look(received: Received, registry: Registry, programme_id: str, now_s: float, now_mono_s: float) -> Sheet:
     """Read a sheet; never fails, whatever was sent."""
     content: Mapping[str, Any] = received.body if isinstance(received.body, dict) else {}
     name, answers = content.get("instrument"), content.get("answers")
-    instrument = instruments.get(name) if isinstance(name, str) else None
+    instrument = registry.find(name)
     patient_id = record.opaque_patient_id(received.patient_id)
     same = [patient_id, name, content.get("answered_at"), answers]
     key = record.key_of(received.key, now_s, same, received.raw)
     record_id = record.record_id(programme_id, received.principal, patient_id, record.ASSESSMENTS_ROUTE, key)
-    watched = instrument or safety.meant(instruments, name)
+    watched = instrument or registry.watched(name)
     found = safety.findings(watched, answers) if watched is not None else ()
     flag_id = None
     if watched is not None and found:

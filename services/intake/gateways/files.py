@@ -1,4 +1,4 @@
-"""Reads the data files that come with the code: instruments and guidance."""
+"""Reads the guidance lists that come with the code."""
 
 from importlib.resources import files
 from typing import Any
@@ -6,16 +6,8 @@ from typing import Any
 import yaml
 
 from services.intake.domain.guidance import GuidanceTable
-from services.intake.domain.instruments import Instrument, instrument_of
 
 _DOMAIN = files("services.intake.domain")
-
-
-def load_instruments() -> dict[str, Instrument]:
-    """Every instrument that is shipped, by its id; raises InstrumentUnusable when a file contradicts itself."""
-    found = [entry for entry in (_DOMAIN / "instruments").iterdir() if entry.name.endswith(".yaml")]
-    instruments = [instrument_of(yaml.safe_load(entry.read_text("utf-8"))) for entry in found]
-    return {instrument.id: instrument for instrument in sorted(instruments, key=lambda one: one.id)}
 
 
 def load_guidance(home_country: str) -> GuidanceTable:

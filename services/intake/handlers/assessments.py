@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import structlog
 
+from services.intake.domain.answers import Fault
 from services.intake.domain.guidance import Guidance, GuidanceTable
-from services.intake.domain.instruments import Instrument
 from services.intake.domain.record import Card, Flag, kept
-from services.intake.domain.scoring import Fault
+from services.intake.domain.registry import Registry
 from services.intake.domain.sheet import Received, Sheet, accepted_document, look, rejected_document
 from services.intake.handlers.directory import Directory
 from services.intake.handlers.express import ExpressKeeper
@@ -65,7 +65,7 @@ class AssessmentHandler:
         *,
         programme_id: str,
         clock: Clock,
-        instruments: Mapping[str, Instrument],
+        instruments: Registry,
         guidance: GuidanceTable,
         lanes: Lanes,
         assessments: Assessments,

@@ -9,7 +9,8 @@ import orjson
 
 from services.intake.domain.sheet import Received
 from services.intake.gateways.bound import CountedBound
-from services.intake.gateways.files import load_guidance, load_instruments
+from services.intake.gateways.files import load_guidance
+from services.intake.gateways.instruments import load_registry
 from services.intake.gateways.lanes import CrisisLanes
 from services.intake.handlers.assessments import AnswerSettings, AssessmentHandler, Word
 from services.intake.handlers.directory import Directory
@@ -23,6 +24,7 @@ from shared.storage.errors import StoreUnavailable
 from shared.storage.memory import MemoryDocuments
 from shared.time.clock import Clock, SystemClock
 
+REGISTRY = load_registry().registry
 ENROLMENT: dict[str, Any] = {
     "name": "Ada Lovelace",
     "phone": "+15550100199",
@@ -149,7 +151,7 @@ class House:
         self.handler = AssessmentHandler(
             programme_id="default",
             clock=self.clock,
-            instruments=load_instruments(),
+            instruments=REGISTRY,
             guidance=self.guidance,
             lanes=self.lanes,
             assessments=self.assessments,

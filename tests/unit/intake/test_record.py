@@ -8,12 +8,12 @@ import pytest
 
 from services.intake.domain.record import Card, kept, opaque_patient_id, revived
 from services.intake.domain.sheet import Received, Sheet, accepted_document, look, rejected_document
-from services.intake.gateways.files import load_instruments
+from services.intake.gateways.instruments import load_registry
 from shared.contracts.assessment import AssessmentCompleted
 from shared.contracts.risk import RiskFlagged
 
 NOW_S = 1_700_000_000.0
-REGISTRY = load_instruments()
+REGISTRY = load_registry().registry
 BODY: dict[str, Any] = {"instrument": "phq9", "answers": {f"q{n}": 1 for n in range(1, 10)}}
 
 
@@ -116,7 +116,7 @@ def test_no_body_breaks_the_look(body: Any) -> None:
         ({"answered_at": 5}, "not_a_time"),
         ({"instrument_version": 1}, "not_a_short_text"),
         ({"text_hash": "x" * 129}, "not_a_short_text"),
-        ({"instrument": "gad7"}, "unknown_instrument"),
+        ({"instrument": "abc7"}, "unknown_instrument"),
         ({"instrument": "PHQ-9"}, "unknown_instrument"),
     ],
 )
@@ -124,7 +124,7 @@ def test_what_else_makes_a_sheet_invalid(extra: dict[str, Any], code: str) -> No
     sheet = looked(BODY | extra)
     assert [fault.code for fault in sheet.faults] == [code]
     # Item 9 is 1 here: only an instrument that nobody knows leaves it unread.
-    assert (sheet.finding is None) == (extra.get("instrument") == "gad7")
+    assert (sheet.finding is None) == (extra.get("instrument") == "abc7")
 
 
 def test_the_flag_fits_its_contract() -> None:
