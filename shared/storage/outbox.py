@@ -8,19 +8,48 @@ never not at all.
 import asyncio
 import functools
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
+from pydantic import BaseModel
 
+from shared.contracts.envelope import Envelope
 from shared.storage.documents import Document, Documents
 from shared.storage.errors import StoreUnavailable
 from shared.telemetry.metrics import OUTBOX_FAILURES, OUTBOX_PUBLISHED
-from shared.time.clock import Clock
+from shared.telemetry.traces import current_traceparent
+from shared.time.clock import Clock, iso
 
 Entry = Mapping[str, Any]
 _log = structlog.get_logger(__name__)
+
+
+def entry_of(event: BaseModel, event_id: str, at_s: float, cause: Envelope | None = None) -> dict[str, Any]:
+    """An event as an entry of its document's outbox, with the trace it was made in.
+
+    `event_id` is what readers know it again by: derive it from what caused it. `cause` is the event that this one answers.
+    """
+    entry: dict[str, Any] = {
+        "id": event_id,
+        "type": event.TYPE,  # type: ignore[attr-defined]
+        "at": at_s,
+        "time": iso(at_s),
+        "data": event.model_dump(mode="json"),
+    }
+    if cause is not None:
+        entry |= {"causation_id": cause.id, "correlation_id": cause.correlation_id or cause.id}
+    carry_trace([entry])
+    return entry
+
+
+def carry_trace(entries: Iterable[dict[str, Any]]) -> None:
+    """Let entries that are about to be written go on in the current trace, unless they are in one already."""
+    traceparent = current_traceparent()
+    if traceparent is not None:
+        for entry in entries:
+            entry.setdefault("traceparent", traceparent)
 
 
 @dataclass(frozen=True, slots=True)
