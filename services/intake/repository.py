@@ -8,7 +8,7 @@ from services.intake.domain.record import Card
 from services.intake.ports import AlreadyThere, Document, PendingFlag, StoreSilent
 from shared.storage.documents import Documents
 from shared.storage.errors import DuplicateKey, StoreUnavailable
-from shared.storage.outbox import MongoOutbox
+from shared.storage.outbox import MongoOutbox, carry_trace
 
 Result = TypeVar("Result")
 # Flag ids a document remembers: one sheet sent again on another day is another flag.
@@ -31,6 +31,7 @@ class MongoAssessments:
 
     async def insert(self, document: Document) -> None:
         """Write a new document."""
+        carry_trace(document["outbox"])
         await _heard(self._documents.insert(document))
 
     async def load(self, document_id: str, patient_id: str | None = None) -> Document | None:
@@ -108,6 +109,7 @@ class MongoPatients:
 
     async def insert(self, document: Document) -> None:
         """Write a new patient."""
+        carry_trace(document["outbox"])
         await _heard(self._documents.insert(document))
 
     async def load(self, patient_id: str) -> Document | None:

@@ -56,6 +56,8 @@ class Flag:
     accepted_mono_s: float
     routing: Mapping[str, Any]
     reporter: str | None = None
+    # Where its trace goes on; no part of what is flagged.
+    traceparent: str | None = None
 
     def event(self) -> dict[str, Any]:
         """The fields of RiskFlagged."""
@@ -74,7 +76,8 @@ class Flag:
 
 def kept(flag: Flag) -> dict[str, Any]:
     """The flag as a pending express entry of its document."""
-    return {"flag_id": flag.flag_id, "at": flag.accepted_s, "event": flag.event()}
+    entry: dict[str, Any] = {"flag_id": flag.flag_id, "at": flag.accepted_s, "event": flag.event()}
+    return entry if flag.traceparent is None else entry | {"traceparent": flag.traceparent}
 
 
 def revived(entry: Mapping[str, Any], now_s: float, now_mono_s: float) -> Flag:
@@ -92,6 +95,7 @@ def revived(entry: Mapping[str, Any], now_s: float, now_mono_s: float) -> Flag:
         accepted_mono_s=now_mono_s - max(0.0, now_s - accepted_s),
         routing=event["routing"],
         reporter=event.get("reporter"),
+        traceparent=entry.get("traceparent"),
     )
 
 

@@ -16,11 +16,23 @@ from shared.contracts.envelope import Envelope, headers_of
 from shared.contracts.risk import RiskFlagged
 from shared.contracts.topics import RISK
 from shared.telemetry.metrics import LANE_CONFIRM_SECONDS, LANE_FAILURES
+from shared.telemetry.traces import NOTHING, TRACEPARENT, Span, Value, current, span, tracing
 from shared.time.clock import Clock, iso
 
 # Partial confirmations remembered between two tries of a flag that waits for its second lane.
 REMEMBERED_MAX = 100_000
 SOURCE = "vigil/intake"
+_EXPRESS: Mapping[str, Value] = {
+    "messaging.system": "vigil_express",
+    "messaging.operation.name": "send",
+    "messaging.operation.type": "send",
+    "messaging.destination.name": "crisis",
+}
+_KAFKA: Mapping[str, Value] = {
+    "messaging.system": "kafka",
+    "messaging.operation.name": "send",
+    "messaging.operation.type": "send",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +41,11 @@ class _OnTheWire:
 
     event: dict[str, Any]
     accepted_mono_s: float
+    traceparent: str | None = None
 
     def wire(self, now_s: float) -> dict[str, Any]:
-        return self.event | {"age_ms": round(max(0.0, now_s - self.accepted_mono_s) * 1000.0, 3)}
+        told = self.event | {"age_ms": round(max(0.0, now_s - self.accepted_mono_s) * 1000.0, 3)}
+        return told if self.traceparent is None else told | {TRACEPARENT: self.traceparent}
 
 
 class ExpressReceiver(Protocol):
@@ -59,7 +73,7 @@ class CrisisLanes:
 
     def strike(self, flag: Flag, routed: "asyncio.Future[Card | None] | None" = None, within_s: float = 0.0) -> Delivery:
         """Hand the flag to both lanes now, or with its routing codes when they come within `within_s`."""
-        delivery = Delivery(flag)
+        delivery = Delivery(_traced(flag))
         self._under_way[flag.flag_id] = delivery
         if routed is None or routed.done():
             self._go(delivery, routed, kafka=True, express=True)
@@ -106,11 +120,16 @@ class CrisisLanes:
         waits: list[asyncio.Future[Any]] = []
         if express:
             for receiver in self._receivers:
-                told = receiver.submit(item)
+                sending = span("send crisis", "producer", parent=flag.traceparent, lane="crisis", attributes=_EXPRESS)
+                told = receiver.submit(item if sending is NOTHING else replace(item, traceparent=sending.traceparent))
+                sending.ends_with(told)
                 told.add_done_callback(lambda done: self._on_express(delivery, done, handed_s))
                 waits.append(told)
         if kafka:
-            sent = self._bus.send(self._topic, flag.patient_id.encode(), orjson.dumps(item.event), _headers(flag))
+            sending = self._kafka_span(flag)
+            headers = _headers(flag, sending.traceparent)
+            sent = self._bus.send(self._topic, flag.patient_id.encode(), orjson.dumps(item.event), headers)
+            sending.ends_with(sent)
             sent.add_done_callback(lambda done: self._on_kafka(delivery, done, handed_s))
             waits.append(sent)
         left = len(waits)
@@ -125,6 +144,12 @@ class CrisisLanes:
             wait.add_done_callback(one_less)
         if not waits:
             self._end(delivery)
+
+    def _kafka_span(self, flag: Flag) -> Span:
+        if not tracing():
+            return NOTHING
+        attributes = {**_KAFKA, "messaging.destination.name": self._topic, "messaging.message.id": flag.flag_id}
+        return span(f"send {self._topic}", "producer", parent=flag.traceparent, lane="crisis", attributes=attributes)
 
     def _on_express(self, delivery: Delivery, done: "asyncio.Future[Mapping[str, Any]]", handed_s: float) -> None:
         error = None if done.cancelled() else done.exception()
@@ -173,7 +198,16 @@ def _came(routed: "asyncio.Future[Card | None] | None") -> bool:
     return routed is not None and routed.done() and not routed.cancelled() and routed.exception() is None
 
 
-def _headers(flag: Flag) -> list[tuple[str, bytes]]:
+def _traced(flag: Flag) -> Flag:
+    """The flag with the trace of the request that raised it, which is kept because of it."""
+    if not tracing():
+        return flag
+    request = current()
+    request.keep()
+    return replace(flag, traceparent=request.traceparent)
+
+
+def _headers(flag: Flag, traceparent: str | None) -> list[tuple[str, bytes]]:
     return headers_of(
         Envelope(
             id=flag.flag_id,
@@ -182,5 +216,6 @@ def _headers(flag: Flag) -> list[tuple[str, bytes]]:
             time=iso(flag.accepted_s),
             subject=flag.patient_id,
             programme_id=flag.programme_id,
+            traceparent=traceparent,
         )
     )
