@@ -84,6 +84,7 @@ async def api() -> AsyncIterator[Api]:
 async def owned(api: Api) -> None:
     """Ana has the case."""
     assert (await api.order("acknowledge")).json["owner"] == ANA
+    assert await api.lane.clerk.record("patient-1")
 
 
 @pytest.mark.parametrize(("what", "body", "_other"), ORDERS, ids=lambda one: one if isinstance(one, str) else "")
