@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from aiokafka import ConsumerRebalanceListener
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy, BaseMiddleware
-from faststream.exceptions import FastStreamException
+from faststream.exceptions import FastStreamException, NackMessage
 from faststream.kafka import KafkaBroker
 from faststream.kafka.subscriber.usecase import LogicSubscriber
 from faststream.message import StreamMessage
@@ -40,7 +40,10 @@ class RoutineSettings:
     stop_s: float = 2.0
     # So many sends in a row that did not end in time, and the broker is made anew.
     timeouts_max: int = 3
-    # Readers: how long a fetch may wait for a record, how long a member may be silent before its group goes on without it.
+    # Readers: records between two acknowledgements, how long to look for them, how long a broker holds a fetch; how long a
+    # member may be silent before its group goes on without it.
+    batch_max: int = 100
+    batch_wait_s: float = 0.05
     fetch_wait_s: float = 0.1
     session_s: float = 10.0
     heartbeat_s: float = 3.0
@@ -49,17 +52,19 @@ class RoutineSettings:
 DEFAULT = RoutineSettings()
 
 
-class WholeRecord(BaseMiddleware[Any, Any]):
-    """Puts the record aside as it came, before FastStream reads it: its parser raises at a header that is null or not UTF-8,
+class WholeRecords(BaseMiddleware[Any, Any]):
+    """Puts records aside as they came, before FastStream reads them: its parser raises at a header that is null or not UTF-8,
     and its acknowledgement, which parses too, then commits past the record."""
 
     async def on_receive(self) -> None:
-        raw = self.msg
-        raw.value = Record(raw.topic, raw.partition, raw.offset, raw.key, tuple(raw.headers), raw.value, raw.timestamp / 1000.0)
-        raw.headers = ()
+        for raw in self.msg:
+            raw.value = Record(
+                raw.topic, raw.partition, raw.offset, raw.key, tuple(raw.headers), raw.value, raw.timestamp / 1000.0
+            )
+            raw.headers = ()
 
 
-async def _as_it_came(message: StreamMessage[Any]) -> Any:
+async def _as_they_came(message: StreamMessage[Any]) -> Any:
     return message.body
 
 
@@ -84,11 +89,19 @@ def make_broker(
         graceful_timeout=settings.stop_s,
         ack_policy=AckPolicy.NACK_ON_ERROR,
         consumer_only=consumer_only,
-        middlewares=(WholeRecord,) if consumer_only else (),
+        middlewares=(WholeRecords,) if consumer_only else (),
         apply_types=False,
         security=broker_security(security_file),
         logger=None,
     )
+
+
+class Turn:
+    """A reader's batch: how many of its records are `left`; `over`: hand over after the record in hand."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self.left = 0
 
 
 def subscribe(
@@ -97,31 +110,60 @@ def subscribe(
     group_id: str,
     deliver: Callable[[Record], Awaitable[None]],
     *,
+    turn: Turn | None = None,
     listener: ConsumerRebalanceListener | None = None,
     settings: RoutineSettings = DEFAULT,
 ) -> LogicSubscriber[Any]:
-    """A group's reader of a topic, from its beginning; a record is acknowledged when `deliver` returns, else it comes again.
+    """A group's reader of a topic, from its beginning; a record is acknowledged when `deliver` returned, else it comes again.
 
-    `broker` must be `consumer_only`, made by `make_broker`. Never answers to a `reply_to` that somebody put into a record.
+    Records come in batches, one after the other, because one acknowledgement costs more than ten records do. `broker` must be
+    `consumer_only`, made by `make_broker`. Never answers to a `reply_to` that somebody put into a record.
     """
     if not (topic and group_id):
         raise ValueError("a reader without a topic or a group can acknowledge nothing")
-    if not any(middleware is WholeRecord for middleware in broker.middlewares):
+    if WholeRecords not in broker.middlewares:
         raise ValueError("a broker for readers is made consumer_only")
     subscriber = broker.subscriber(
         topic,
         group_id=group_id,
+        batch=True,
+        max_records=settings.batch_max,
+        batch_timeout_ms=int(settings.batch_wait_s * 1000),
         ack_policy=AckPolicy.NACK_ON_ERROR,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=int(settings.fetch_wait_s * 1000),
         session_timeout_ms=int(settings.session_s * 1000),
         heartbeat_interval_ms=int(settings.heartbeat_s * 1000),
         no_reply=True,
-        decoder=_as_it_came,
+        decoder=_as_they_came,
         listener=listener,
     )
-    subscriber(deliver)
+    told = turn or Turn()
+
+    async def deliver_all(records: list[Record]) -> None:
+        done: dict[TopicPartition, int] = {}
+        for at, record in enumerate(records):
+            told.left = len(records) - at
+            if told.over or not subscriber.running:
+                # The rest is not ours any more; what is done is acknowledged by its own offsets.
+                told.left = 0
+                await _acknowledge(subscriber, done)
+                raise NackMessage
+            await deliver(record)
+            done[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        told.left = 0
+
+    subscriber(deliver_all)
     return subscriber
+
+
+async def _acknowledge(subscriber: LogicSubscriber[Any], done: dict[TopicPartition, int]) -> None:
+    if done and subscriber.consumer is not None:
+        try:
+            await subscriber.consumer.commit(done)
+        except KafkaError as error:
+            # It comes again, which every handler bears.
+            _log.info("not_acknowledged", error=type(error).__name__)
 
 
 class RoutineBus:

@@ -17,7 +17,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.subscriber.usecase import LogicSubscriber
 
 from shared.bus.broker import DEFAULT as ROUTINE
-from shared.bus.broker import RoutineSettings, answers, make_broker, stopped, subscribe
+from shared.bus.broker import RoutineSettings, Turn, answers, make_broker, stopped, subscribe
 from shared.bus.subscriptions import Pipeline
 from shared.telemetry.metrics import CONSUMER_LAG, CONSUMER_REBUILDS
 from shared.time.clock import Clock
@@ -150,11 +150,12 @@ class RoutineReader:
             subscription.topic.full_name(self._prefix),
             f"{self._prefix}.{subscription.group}",
             pipeline.deliver,
+            turn=listener.turn,
             listener=listener,
             settings=self._routine,
         )
         listener.subscriber = subscriber
-        return _Watch(subscriber, pipeline, self._clock, self._settings, self._routine)
+        return _Watch(subscriber, pipeline, listener.turn, self._clock, self._settings, self._routine)
 
     async def _dismiss(self) -> None:
         broker, self._broker = self._broker, None
@@ -168,13 +169,16 @@ class _FinishFirst(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def __init__(self, within_s: float) -> None:
         self._within_s = within_s
+        self.turn = Turn()
         self.subscriber: LogicSubscriber[Any] | None = None
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
+        self.turn.over = True
         if revoked and self.subscriber is not None:
             await self.subscriber.lock.wait_release(self._within_s)  # type: ignore[attr-defined]
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
+        self.turn.over = False
         _log.info("partitions_assigned", partitions=len(assigned))
 
 
@@ -185,12 +189,14 @@ class _Watch:
         self,
         subscriber: LogicSubscriber[Any],
         pipeline: Pipeline,
+        turn: Turn,
         clock: Clock,
         settings: ReaderSettings,
         routine: RoutineSettings,
     ) -> None:
         self._subscriber = subscriber
         self._pipeline = pipeline
+        self._turn = turn
         self._clock = clock
         self._settings = settings
         self._routine = routine
@@ -227,7 +233,7 @@ class _Watch:
         )
         self._positions = positions
         behind: int = sum(max(0, ends[partition] - position) for partition, position in positions.items())
-        self._lag.set(behind + self._pipeline.in_hand)
+        self._lag.set(behind + self._turn.left)
         return behind
 
     def _stands_still(self, behind: int) -> bool:

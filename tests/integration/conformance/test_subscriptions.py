@@ -211,13 +211,17 @@ async def test_a_stop_finishes_what_is_in_hand_and_takes_nothing_more(readers: R
         await may_end.wait()
 
     readers.work = work
-    await readers.write("e1")
-    await readers.write("e2")
+    for number in range(10):
+        await readers.write(f"e{number}")
     async with readers.reading():
         await asyncio.wait_for(begun.wait(), WITHIN_S)
         asyncio.get_running_loop().call_later(0.2, may_end.set)
-    assert readers.heard == ["e1"]
+    assert readers.heard == ["e0"]
     assert await readers.committed() == 1
+    async with readers.reading():
+        await readers.until(lambda: len(readers.heard) == 10)
+    # The rest of the batch comes to whoever is next, and what was done does not come again.
+    assert readers.heard == [f"e{number}" for number in range(10)]
 
 
 async def test_what_was_in_hand_when_a_reader_died_comes_again(readers: Readers) -> None:

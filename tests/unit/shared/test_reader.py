@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, RequestTimedOutError
 from faststream import AckPolicy
 
 from shared.bus import reader as reading
-from shared.bus.broker import WholeRecord, make_broker, subscribe
+from shared.bus.broker import WholeRecords, make_broker, subscribe
 from shared.bus.delivery import Record, Subscription
 from shared.bus.reader import ReaderSettings, RoutineReader
 from shared.bus.subscriptions import Pipeline
@@ -153,7 +153,7 @@ async def test_a_record_with_odd_headers_is_put_aside_as_it_came() -> None:
     raw = SimpleNamespace(
         topic="t", partition=1, offset=2, key=b"k", value=b"v", timestamp=1500, headers=(("a", None), ("b", b"\xff"))
     )
-    await WholeRecord(raw, context=None).on_receive()  # type: ignore[arg-type]
+    await WholeRecords((raw,), context=None).on_receive()  # type: ignore[arg-type]
     assert raw.value == Record("t", 1, 2, b"k", (("a", None), ("b", b"\xff")), b"v", 1.5)
     assert raw.headers == ()
 
