@@ -1,5 +1,7 @@
 """Settings of intake's own, from the environment: VIGIL_INTAKE_…"""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -13,6 +15,10 @@ class IntakeSettings(BaseSettings):
     port: int = Field(8101, description="Port to listen on.")
     home_country: str = Field(
         "US", pattern=r"^[A-Z]{2}$", description="Whose emergency numbers are given when a patient's country is not known."
+    )
+    instruments_dir: Path | None = Field(None, description="Directory with a deployment's own instrument files (*.yaml).")
+    licences_acknowledged: str = Field(
+        "", description="Ids of instruments whose licence somebody here has agreed to, comma-separated; others are refused."
     )
     prorate: bool = Field(False, description="Whether a sheet with few missing answers gets an estimated total.")
 
@@ -34,3 +40,8 @@ class IntakeSettings(BaseSettings):
     express_posts: int = Field(4, description="POSTs under way to one replica.")
     express_queue: int = Field(10_000, description="Flags waiting for one replica; the oldest fails beyond it.")
     kafka_request_s: float = Field(1.0, description="How long Kafka may take to acknowledge a flag.")
+
+    @property
+    def acknowledged(self) -> frozenset[str]:
+        """Ids of instruments whose licence is acknowledged."""
+        return frozenset(name.strip() for name in self.licences_acknowledged.split(",") if name.strip())

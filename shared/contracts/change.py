@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_RULES_FILE = Path(__file__).with_name("change_rules.json")
+RULES_FILE = Path(__file__).with_name("change_rules.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def change_between(rule: ChangeRule, baseline: float, later: float) -> Change:
 @cache
 def change_rules() -> dict[str, ChangeRule]:
     """The rules of the instruments that come with Vigil, by instrument id."""
-    told: dict[str, dict[str, Any]] = json.loads(_RULES_FILE.read_text(encoding="utf-8"))
+    told: dict[str, dict[str, Any]] = json.loads(RULES_FILE.read_text(encoding="utf-8"))
     bounds = ("remission", "caseness", "clinical_cut")
     return {
         name: ChangeRule(**rule | {bound: Threshold(**rule[bound]) for bound in bounds if rule.get(bound) is not None})
