@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -37,13 +36,13 @@ from shared.bus.producer import ProducerSettings
 from shared.chassis.direct import DirectRoutes
 from shared.chassis.http import make_app
 from shared.chassis.outside import Outside, Servers
-from shared.chassis.service import run, serve
+from shared.chassis.process import Composed, serve_process
+from shared.chassis.service import run
 from shared.chassis.settings import DeploymentSettings
 from shared.contracts.topics import RISK
 from shared.security.auth import TokenVerifier
 from shared.storage.documents import Store
 from shared.storage.outbox import MongoOutbox, Relay
-from shared.telemetry.logs import configure_logs
 from shared.time.clock import Clock, SystemClock
 
 RISK_FLAGS_PATH = "/v1/risk-flags"
@@ -56,14 +55,6 @@ Wrap = Callable[[str, Any], Any]
 def unwrapped(_name: str, port: Any) -> Any:
     """How ports are wrapped in production: not at all."""
     return port
-
-
-@dataclass(frozen=True, slots=True)
-class Composed:
-    """A wired and running intake: its application, and what to do before it goes."""
-
-    app: ASGIApp
-    drain: Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
@@ -217,14 +208,20 @@ class _Intake:
         )
 
     def _app(self) -> ASGIApp:
-        app = make_app(
-            "intake", readiness=self._readiness, alarms=self._alarms, extra_for_all_errors=self._extra_for_all_errors
-        )
         verifier = TokenVerifier(self.deployment.dev_issuer_key_file.read_bytes())
+        app = make_app(
+            "intake",
+            readiness=self._readiness,
+            alarms=self._alarms,
+            verifier=verifier,
+            extra_for_all_errors=self._extra_for_all_errors,
+        )
         post = post_answers(self.assessment_handler, verifier)
         app.include_router(assessments_router(post, self.queries, verifier, self.guidance))
         app.include_router(patients_router(self.patient_handler, self.queries, verifier))
-        return DirectRoutes(app, {("POST", ANSWERS_PATH): post}, extra_for_all_errors=self._extra_for_all_errors)
+        direct = {("POST", ANSWERS_PATH): post}
+        # Only its answers tell whether a sheet carries a flag.
+        return DirectRoutes(app, direct, extra_for_all_errors=self._extra_for_all_errors, lane="undecided")
 
     def _extra_for_all_errors(self, request: Request) -> dict[str, Any]:
         extra: dict[str, Any] = {"guidance": self.guidance.for_anybody}
@@ -263,10 +260,7 @@ def _ended(task: "asyncio.Future[None]") -> None:
 async def serve_intake(wrap: Wrap = unwrapped) -> None:
     """Run intake until it is told to stop."""
     deployment, settings = DeploymentSettings(), IntakeSettings()
-    lines = configure_logs("intake")
-    async with compose(deployment, settings, wrap=wrap) as intake:
-        await serve(intake.app, settings.host, settings.port, on_stop=intake.drain)
-    lines.report(everything=True)
+    await serve_process("intake", deployment, settings, compose(deployment, settings, wrap=wrap))
 
 
 def main() -> None:

@@ -4,15 +4,16 @@ import re
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from services.intake.api.problems import not_found, told
 from services.intake.handlers.patients import PatientHandler
 from services.intake.queries import Queries
-from shared.chassis.http import Problem, authenticate, json_response
-from shared.security.auth import TokenVerifier
+from shared.chassis.http import Problem, authenticate, caller, json_response
+from shared.chassis.idempotency import DOCUMENTED
+from shared.security.auth import Principal, TokenVerifier
 
 STAFF = ("clinician", "supervisor", "service")
 _PHONE = re.compile(r"\+[1-9]\d{5,14}\Z")
@@ -79,11 +80,11 @@ class PatientId(BaseModel):
 def patients_router(handler: PatientHandler, queries: Queries, verifier: TokenVerifier) -> APIRouter:
     """Routes of patients."""
     router = APIRouter(tags=["patients"])
+    staff = caller(verifier, roles=STAFF)
 
-    @router.post("/v1/patients", status_code=201, response_model=PatientId)
-    async def post(request: Request, enrolment: Enrolment) -> Response:
+    @router.post("/v1/patients", status_code=201, response_model=PatientId, openapi_extra=DOCUMENTED)
+    async def post(request: Request, enrolment: Enrolment, principal: Annotated[Principal, Depends(staff)]) -> Response:
         """Enrol a patient; 200 when the same key and body come again, 409 for another body under a used key."""
-        principal = authenticate(request, verifier, roles=STAFF)
         key = request.headers.get("idempotency-key")
         with told():
             enrolled = await handler.enrol(principal.sub, key, enrolment.model_dump(mode="json"))
