@@ -8,7 +8,13 @@ from shared.contracts.levels import Level
 
 
 class AssessmentCompleted(BaseModel):
-    """An answer sheet was stored and scored; `status` is complete, prorated or incomplete."""
+    """An answer sheet was stored and scored; `status` is complete, prorated or incomplete.
+
+    `scale` names what the total is (`sum`, `percent`, `sum_12_60`); totals of two scales are never compared. `scales`: subscales
+    and the total on other scales, `max` where the form decides it; `findings`: named conditions of a complete sheet; `codes`:
+    the level of an instrument without a total, and where it is routed. null = not known from what was answered. `corrects`:
+    the assessment that this one takes the place of.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     TYPE: ClassVar[str] = "vigil.assessments.completed.v1"
@@ -25,3 +31,8 @@ class AssessmentCompleted(BaseModel):
     flag_level: Level | None = None
     answered_at: str
     accepted_at: str
+    scale: str | None = None
+    scales: dict[str, int | float | None] = {}
+    findings: dict[str, bool | None] = {}
+    codes: dict[str, str | None] = {}
+    corrects: str | None = Field(default=None, max_length=64)
