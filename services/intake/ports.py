@@ -1,11 +1,12 @@
 """What intake needs from outside; every port has a real adapter and a twin in memory."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from services.intake.domain.cases import PatientCases
 from services.intake.domain.record import Card, Flag
 
 Document = dict[str, Any]
@@ -141,4 +142,28 @@ class Outbox(Protocol):
 
     def wake(self, document_id: str, shard_key: str, entries: Sequence[Mapping[str, Any]]) -> None:
         """Publish these entries soon; never waits."""
+        ...
+
+
+class Conflict(Exception):
+    """Somebody else wrote it first, again and again."""
+
+
+class CaseProjections(Protocol):
+    """What crisis has said about each patient's cases."""
+
+    async def load(self, patient_id: str) -> tuple[PatientCases, int]:
+        """What is known of a patient's cases, and its version; nothing known is version 0. Raises StoreSilent."""
+        ...
+
+    async def save(self, cases: PatientCases, version: int) -> bool:
+        """Put it in the place of that version; whether that was the one there. Raises StoreSilent."""
+        ...
+
+
+class KnownFlags(Protocol):
+    """Flags that crisis has in a case."""
+
+    async def known(self, flags: Mapping[str, str]) -> Collection[str]:
+        """Which of these flags (flag id → patient id) are; raises StoreSilent."""
         ...

@@ -1,10 +1,11 @@
-"""Nothing forgets a flag: pending express entries are sent again until both lanes have confirmed, then cleared."""
+"""Nothing forgets a flag: pending express entries are sent again until both lanes have confirmed or crisis tells of their case."""
 
 import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from services.intake.domain.record import revived
-from services.intake.ports import Assessments, Delivery, Lanes
+from services.intake.ports import Assessments, Delivery, KnownFlags, Lanes, PendingFlag, StoreSilent
 from shared.telemetry.metrics import EXPRESS_OLDEST_PENDING_S, EXPRESS_PENDING, EXPRESS_RESENT
 from shared.time.clock import Clock
 
@@ -26,11 +27,19 @@ DEFAULT = RescanSettings()
 class ExpressKeeper:
     """Watches flags from their document's write to both confirmations."""
 
-    def __init__(self, lanes: Lanes, assessments: Assessments, clock: Clock, settings: RescanSettings = DEFAULT) -> None:
+    def __init__(
+        self,
+        lanes: Lanes,
+        assessments: Assessments,
+        clock: Clock,
+        settings: RescanSettings = DEFAULT,
+        cases: KnownFlags | None = None,
+    ) -> None:
         self._lanes = lanes
         self._assessments = assessments
         self._clock = clock
         self._settings = settings
+        self._cases = cases
         self._to_clear: dict[tuple[str, str, str], None] = {}
         self._scanned_to_s = 0.0
 
@@ -68,7 +77,11 @@ class ExpressKeeper:
         self._scanned_to_s = 0.0 if whole else float(page[-1].entry["at"])
         # Younger ones are on their first way; those of the future (this clock was set back) are not young.
         due = [found for found in page if not 0.0 <= now_s - float(found.entry["at"]) < self._settings.rescan_s]
+        known = await self._in_a_case(due)
         for found in due:
+            if str(found.entry["flag_id"]) in known:
+                self._to_clear[found.document_id, found.patient_id, str(found.entry["flag_id"])] = None
+                continue
             flag = revived(found.entry, now_s, now_mono_s)
             if (found.document_id, found.patient_id, flag.flag_id) not in self._to_clear:
                 self.watch(self._lanes.resend(flag), _already(found.document_id))
@@ -78,6 +91,16 @@ class ExpressKeeper:
             EXPRESS_PENDING.set(waiting)
             EXPRESS_OLDEST_PENDING_S.set(max(0.0, now_s - float(due[0].entry["at"])) if due else 0.0)
         return len(due)
+
+    async def _in_a_case(self, due: Sequence[PendingFlag]) -> Collection[str]:
+        """Flags that crisis itself has told of: whatever the lanes did not confirm, they have arrived."""
+        if not due or self._cases is None:
+            return ()
+        try:
+            return await self._cases.known({str(found.entry["flag_id"]): found.patient_id for found in due})
+        except StoreSilent:
+            # Sending once more is never wrong.
+            return ()
 
 
 def _already(document_id: str) -> "asyncio.Future[str]":

@@ -1,0 +1,31 @@
+"""Bus into intake: topic → typed event → one handler call."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from services.intake.handlers.cases import CaseHandler
+from services.intake.ports import StoreSilent
+from shared.bus.delivery import Subscription, Unavailable
+from shared.contracts.crisis import CaseOpened, CaseResolved, FlagJoined
+from shared.contracts.envelope import Envelope
+from shared.contracts.topics import CASES
+
+GROUP = "intake"
+
+
+def subscriptions(cases: CaseHandler) -> tuple[Subscription, ...]:
+    """What intake hears: case openings, joined flags and closings."""
+    heard = _waiting_for_the_store(cases.heard)
+    return (Subscription(CASES, GROUP, {CaseOpened: heard, FlagJoined: heard, CaseResolved: heard}),)
+
+
+def _waiting_for_the_store(
+    handle: Callable[[Any, Envelope], Awaitable[None]],
+) -> Callable[[Any, Envelope], Awaitable[None]]:
+    async def handled(event: Any, envelope: Envelope) -> None:
+        try:
+            await handle(event, envelope)
+        except StoreSilent:
+            raise Unavailable("store_silent") from None
+
+    return handled
