@@ -23,13 +23,16 @@ from services.intake.gateways.files import load_guidance
 from services.intake.gateways.instruments import load_registry
 from services.intake.gateways.lanes import CrisisLanes
 from services.intake.handlers.assessments import AnswerSettings, AssessmentHandler
+from services.intake.handlers.cases import CaseHandler
 from services.intake.handlers.directory import Directory
 from services.intake.handlers.express import ExpressKeeper, RescanSettings
 from services.intake.handlers.patients import PatientHandler
 from services.intake.ports import StoreSilent
+from services.intake.projections import MongoCases
 from services.intake.queries import Queries
 from services.intake.repository import MongoAssessments, MongoPatients, prepare_outbox
 from services.intake.settings import IntakeSettings
+from services.intake.subscribers import subscriptions
 from services.intake.timers import StoreWatch, express_timers, until_done
 from shared.bus.express import Pump, PumpSettings, flags_confirmed
 from shared.bus.producer import ProducerSettings
@@ -37,6 +40,7 @@ from shared.chassis.direct import DirectRoutes
 from shared.chassis.http import make_app
 from shared.chassis.outside import Outside, Servers
 from shared.chassis.process import Composed, serve_process
+from shared.chassis.reading import reading
 from shared.chassis.service import run
 from shared.chassis.settings import DeploymentSettings
 from shared.contracts.topics import RISK
@@ -102,7 +106,7 @@ class _Intake:
         self._build_store(store)
         self._build_handlers()
         outboxes = (self.outbox_of_assessments, self.outbox_of_patients)
-        prepare: list[Callable[[], Awaitable[object]]] = [self.mongo_assessments.prepare]
+        prepare: list[Callable[[], Awaitable[object]]] = [self.mongo_assessments.prepare, self.cases.prepare]
         prepare += [partial(prepare_outbox, outbox) for outbox in outboxes]
         self._run(
             until_done(prepare, self.clock),
@@ -110,6 +114,10 @@ class _Intake:
             self.relay_of_patients.run(),
             self._warm_up(),
             *express_timers(self.keeper, self.clock, self.watch, rescan_s=self.settings.rescan_s, clear_s=self.rescan.clear_s),
+        )
+        heard = subscriptions(CaseHandler(self.cases))
+        self.reader = await self.stack.enter_async_context(
+            reading(self.outside, "intake", heard, self.deployment.topic_prefix, self.clock)
         )
         return Composed(self._app(), self.drain)
 
@@ -166,6 +174,7 @@ class _Intake:
         self.mongo_assessments = MongoAssessments(answers, reads)
         self.assessments = self.wrap("assessments", self.mongo_assessments)
         self.patients = self.wrap("patients", MongoPatients(patients, store.documents("patients")))
+        self.cases = MongoCases(store.documents("cases", operations_max=routine), reads)
         self.outbox_of_assessments, self.outbox_of_patients = MongoOutbox(reads), MongoOutbox(patients)
         publish = publisher(self.wrap("bus", self.bus), self.deployment.topic_prefix)
         self.relay_of_assessments = Relay(self.outbox_of_assessments, publish, self.clock)
@@ -175,7 +184,7 @@ class _Intake:
         settings = self.settings
         directory = Directory(self.patients, settings.cards_max)
         self.rescan = RescanSettings(rescan_s=settings.rescan_s)
-        self.keeper = ExpressKeeper(self.lanes, self.assessments, self.clock, self.rescan)
+        self.keeper = ExpressKeeper(self.lanes, self.assessments, self.clock, self.rescan, self.cases)
         self.assessment_handler = AssessmentHandler(
             programme_id=self.deployment.programme_id,
             clock=self.clock,
@@ -213,6 +222,7 @@ class _Intake:
             "intake",
             readiness=self._readiness,
             alarms=self._alarms,
+            liveness=self.reader.liveness,
             verifier=verifier,
             extra_for_all_errors=self._extra_for_all_errors,
         )
@@ -234,7 +244,7 @@ class _Intake:
 
     def _alarms(self) -> dict[str, bool]:
         receivers = {f"receiver_{number}_lost": not pump.alive for number, pump in enumerate(self.pumps)}
-        return {"store_silent": self.watch.silent, "bus_lost": not self.producer.connected, **receivers}
+        return {"store_silent": self.watch.silent, "bus_lost": not self.producer.connected, **receivers, **self.reader.alarms()}
 
     async def _warm_up(self) -> None:
         # A first flag should find everything connected; but it must also find a way in when something never comes.
