@@ -10,11 +10,12 @@ from rich.panel import Panel
 from rich.text import Text
 
 from deploy.cli.case import span, timeline_table
-from deploy.cli.output import MACHINE_LACKS, VERDICT_FAILED, JsonTo, Output
+from deploy.cli.output import VERDICT_FAILED, JsonTo, Output
 from deploy.local.apis import Refused, Unreachable
 from deploy.local.demo_story import Moment, Story, StoryFailed, Told, people_of
 from deploy.local.home import ROOT
 from deploy.local.plan import STEP_S
+from deploy.local.prepare import Parts
 from deploy.local.private import end_private, private_options, private_parts
 from deploy.local.stack import Stack
 from shared.time.clock import SystemClock
@@ -29,19 +30,17 @@ _MARKS = {"page_on_phone": "☎", "reply": "✉", "reply_answered": "✉", "sile
 
 
 def demo(
-    embedded: Annotated[bool, typer.Option("--embedded", help="All services in one process (not there yet).")] = False,
+    embedded: Annotated[bool, typer.Option("--embedded", help="All services in one process, in memory: forgets.")] = False,
     json_to: JsonTo = None,
 ) -> None:
     """Start everything, tell the story of one flag as it happens, leave nothing running."""
     output = Output(json_to)
-    if embedded:
-        output.say("--embedded is not there yet; leave it out to run every service as a process of its own.")
-        raise typer.Exit(MACHINE_LACKS)
     started_s = psutil.Process().create_time()
     title = Text("One answer becomes a page, and rings until a human has the patient", style="bold")
     output.say(Panel(title, title="Vigil", title_align="left", border_style="blue", expand=False))
-    parts = private_parts()
-    report = asyncio.run(_run(output, Stack(private_options("demo", profile=PROFILE), parts), started_s))
+    parts = Parts(None, None) if embedded else private_parts()
+    options = private_options("demo", profile=PROFILE, embedded=embedded)
+    report = asyncio.run(_run(output, Stack(options, parts), started_s))
     output.result(report)
     if not report["ok"]:
         raise typer.Exit(VERDICT_FAILED)
@@ -54,12 +53,13 @@ async def _run(output: Output, stack: Stack, started_s: float) -> dict[str, Any]
     screen = _Screen(output)
     story = Story(stack, people, float(STEP_S[PROFILE]), screen.tell)
     began_s = clock.monotonic_s()
+    ready_s: float | None = None
     try:
-        with output.console.status("Kafka, MongoDB, intake, two crisis replicas and a phone network are starting …"):
+        servers = "" if stack.options.embedded else "Kafka, MongoDB, "
+        with output.console.status(f"{servers}intake, two crisis replicas and a phone network are starting …"):
             await stack.start()
-        count, took_s = len(stack.names()), clock.monotonic_s() - began_s
-        phones = f"{stack.record().phone_url}/_phone"
-        output.say(f"[green]✓[/green] {count} processes ready in {took_s:.1f} s; the phones: {phones}\n")
+        ready_s = clock.monotonic_s() - began_s
+        output.say(_ready(stack, ready_s))
         telling = asyncio.create_task(screen.run(story.told))
         try:
             await story.run()
@@ -76,7 +76,14 @@ async def _run(output: Output, stack: Stack, started_s: float) -> dict[str, Any]
             await end_private(stack)
     left = _left(stack)
     _conclude(output, story.told, failed, left, started_s)
-    return _report(story.told, failed, left, started_s)
+    return _report(story.told, failed, left, started_s) | {"embedded": stack.options.embedded, "ready_s": ready_s}
+
+
+def _ready(stack: Stack, ready_s: float) -> str:
+    services, phones = len(stack.names()), f"{stack.record().phone_url}/_phone"
+    what = f"{services} services in one process" if stack.options.embedded else f"{services} processes"
+    forgets = "; in memory only, it forgets everything when it ends" if stack.options.embedded else ""
+    return f"[green]✓[/green] {what} ready in {ready_s:.1f} s{forgets}; the phones: {phones}\n"
 
 
 class _Screen:

@@ -60,4 +60,6 @@ def show(output: Output, document: dict[str, Any]) -> None:
         ready = "[green]yes[/green]" if process["ready"] else "[red]no[/red]"
         table.add_row(process["name"], str(process["pid"]), process["url"] or "", ready)
     output.say(table)
+    if document["embedded"]:
+        output.say("[bold yellow]Embedded: one process, in memory only. It forgets everything when it ends.[/bold yellow]")
     output.say(f"Kafka {document['kafka']} · MongoDB {document['mongo']} · phones {document['phone_url']}/_phone")

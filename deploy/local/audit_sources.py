@@ -46,7 +46,7 @@ async def gather(record: StackRecord, home: Home, clock: Clock) -> tuple[Evidenc
         await _read_answers(evidence, store[f"{prefix}_intake"].get_collection("assessments"))
         upto_s = clock.now_s()
         for ordinal in range(len(record.crisis_urls)):
-            _read_journals(evidence, home.data / f"crisis-{ordinal}")
+            read_journals(evidence, home.data / f"crisis-{ordinal}")
         await _read_cases(evidence, store[f"{prefix}_crisis"].get_collection("cases"))
     except PyMongoError as error:
         raise StackNotRunning(f"MongoDB does not answer ({type(error).__name__})") from None
@@ -131,7 +131,8 @@ def take_case(evidence: Evidence, document: Mapping[str, Any]) -> None:
         _take_item(evidence, str(document["patient_id"]), record)
 
 
-def _read_journals(evidence: Evidence, directory: Path) -> None:
+def read_journals(evidence: Evidence, directory: Path) -> None:
+    """Note all that one replica has written down."""
     for path in segments_in(directory):
         for frame in read_segment(path)[0]:
             take_frame(evidence, frame)

@@ -2,11 +2,12 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local.credentials import Credentials
+from deploy.local.embedded.parts import VARIABLE, Parts, part_of
 from deploy.local.home import Home
 from deploy.local.ports import BASE, LOOPBACK
 from deploy.local.processes import ProcessPlan, priorities
@@ -16,6 +17,7 @@ PROFILES = ("default", "demo", "replay", "test")
 STEP_S = {"demo": "5", "test": "2"}
 _SAMPLE = Path(__file__).parent / "sample"
 EVERY = "*"
+EMBEDDED = "embedded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class StackOptions:
     `kafka_bootstrap` and `mongo_uri` name servers that run elsewhere; without them the stack starts its own. `port_base` None
     takes free ports. With `inherit` the caller's VIGIL_ variables win over ours. `extra_env` adds variables to a process by
     name (`*`: to all), `commands` replaces command lines, `without` leaves processes out. `steady_kafka` is for measurements.
+    With `embedded` all services are one process on a bus and a store in memory, whatever servers are named.
     """
 
     home: Home
@@ -37,6 +40,7 @@ class StackOptions:
     mongo_uri: str | None = None
     twilio_base_url: str | None = None
     steady_kafka: bool = False
+    embedded: bool = False
     inherit: bool = True
     extra_env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -134,6 +138,19 @@ def service_plans(layout: Layout) -> list[ProcessPlan]:
         )
         plans.append(replica)
     return plans
+
+
+def embedded_plan(layout: Layout, parts: Sequence[ProcessPlan]) -> ProcessPlan:
+    """One process instead of all of these, with everything that each of them would have been told."""
+    told = Parts(layout.options.home.path / "embedded", tuple(part_of(plan.name, plan.command, plan.env) for plan in parts))
+    return ProcessPlan(
+        name=EMBEDDED,
+        command=_module("deploy.local.embedded"),
+        env={**base_env(inherit=False), "PYTHONUNBUFFERED": "1", VARIABLE: told.told()},
+        log=layout.log(EMBEDDED),
+        ports=tuple(port for plan in parts for port in plan.ports),
+        nice=priorities()[0],
+    )
 
 
 def server_plan(options: StackOptions, name: str, command: list[str], ports: tuple[int, ...]) -> ProcessPlan:

@@ -19,7 +19,9 @@ def private_parts() -> Parts:
     return prepare(kafka=not os.environ.get("VIGIL_KAFKA_BOOTSTRAP"), mongo=not os.environ.get("VIGIL_MONGO_URI"))
 
 
-def private_options(purpose: str, *, profile: str = "default", steady_kafka: bool = False) -> StackOptions:
+def private_options(
+    purpose: str, *, profile: str = "default", steady_kafka: bool = False, embedded: bool = False
+) -> StackOptions:
     """Options of a stack that shares nothing with another one; a broker or a store that the caller named is used, not its data.
 
     The provider is always the simulator: what these commands watch is on its phones.
@@ -32,6 +34,7 @@ def private_options(purpose: str, *, profile: str = "default", steady_kafka: boo
         twilio_base_url=None,
         topic_prefix=f"{purpose}-{secrets.token_hex(3)}",
         steady_kafka=steady_kafka,
+        embedded=embedded,
     )
 
 

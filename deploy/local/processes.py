@@ -112,6 +112,10 @@ class Process:
             pass
         return cls(record, None, None)
 
+    def under(self, record: ProcessRecord) -> "Process":
+        """The same process under another name: one of several services in it."""
+        return Process(record, self._child, self._system)
+
     @property
     def name(self) -> str:
         """Its name in the stack."""

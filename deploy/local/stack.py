@@ -13,7 +13,7 @@ from deploy.local.kafka.broker import broker_command
 from deploy.local.kafka.topics import bus_ready, create_topics
 from deploy.local.lacks import MachineLacks
 from deploy.local.mongo.replica_set import mongo_uri, mongod_command, store_ready
-from deploy.local.plan import Layout, StackOptions, phone_plan, server_plan, service_plans
+from deploy.local.plan import Layout, StackOptions, embedded_plan, phone_plan, server_plan, service_plans
 from deploy.local.ports import LOOPBACK, contract_ports, free_ports
 from deploy.local.prepare import Parts
 from deploy.local.processes import Process, ProcessPlan, all_gone
@@ -21,16 +21,21 @@ from deploy.local.record import StackRecord, read_record, write_record
 
 READY_WITHIN_S = 60.0
 KAFKA, MONGOD, PHONE = "kafka-1", "mongod-1", "phone"
+# What stands where the address of a server would.
+IN_MEMORY = "memory"
 
 
 def options_of_caller(home: Home, **chosen: object) -> StackOptions:
-    """Options with the servers and the provider that the caller's environment names instead of local ones."""
+    """Options with the servers and the provider that the caller's environment names instead of local ones; an embedded stack
+    has no servers."""
     named = {
         "kafka_bootstrap": os.environ.get("VIGIL_KAFKA_BOOTSTRAP"),
         "mongo_uri": os.environ.get("VIGIL_MONGO_URI"),
         "twilio_base_url": os.environ.get("VIGIL_TWILIO_BASE_URL"),
         "topic_prefix": os.environ.get("VIGIL_TOPIC_PREFIX") or "vigil",
     }
+    if chosen.get("embedded"):
+        named |= {"kafka_bootstrap": None, "mongo_uri": None}
     return StackOptions(home, **{**named, **chosen})  # type: ignore[arg-type]
 
 
@@ -70,6 +75,10 @@ class Stack:
         """
         try:
             self._layout = self._lay_out()
+            if self.options.embedded:
+                self._run_embedded()
+                await asyncio.gather(*(self.wait_ready(name) for name in self._entries))
+                return self
             if set(self.options.replica_names) - self.options.without:
                 self._forks.begin()
             servers = self._start_servers()
@@ -140,6 +149,8 @@ class Stack:
 
     async def restart(self, name: str, *, wait: bool = True, env: dict[str, str] | None = None) -> None:
         """Start it again as it was (on the same data), stopping it first if it runs; `env` adds variables."""
+        if self.options.embedded:
+            raise ValueError(f"{name} has no process of its own in an embedded stack")
         plan = self._entries[name].plan
         if self.process(name).alive():
             await self.stop(name)
@@ -163,6 +174,7 @@ class Stack:
             crisis_urls=layout.crisis_urls,
             phone_url=layout.phone_url,
             running=tuple(entry.process.record for entry in self._entries.values()),
+            embedded=self.options.embedded,
         )
 
     def _lay_out(self) -> Layout:
@@ -177,8 +189,8 @@ class Stack:
         return Layout(
             options,
             ports,
-            kafka=options.kafka_bootstrap or f"{LOOPBACK}:{ports[KAFKA]}",
-            mongo=options.mongo_uri or mongo_uri(ports[MONGOD]),
+            kafka=IN_MEMORY if options.embedded else options.kafka_bootstrap or f"{LOOPBACK}:{ports[KAFKA]}",
+            mongo=IN_MEMORY if options.embedded else options.mongo_uri or mongo_uri(ports[MONGOD]),
             credentials=ensure_credentials(options.home),
         )
 
@@ -207,6 +219,16 @@ class Stack:
 
     def _run(self, plan: ProcessPlan) -> None:
         self._entries[plan.name] = _Entry(plan, Process.start(plan, self._forks.spawn))
+        write_record(self.options.home, self.record())
+
+    def _run_embedded(self) -> None:
+        # Every service keeps its name, its address and its readiness; the process behind all of them is one.
+        parts = self._vigil_plans()
+        plan = embedded_plan(self.layout, parts)
+        process = Process.start(plan)
+        for part in parts:
+            own = replace(process.record, name=part.name, url=part.url, ready_url=part.ready_url, ports=part.ports)
+            self._entries[part.name] = _Entry(replace(part, log=plan.log), process.under(own))
         write_record(self.options.home, self.record())
 
 

@@ -109,7 +109,7 @@ class _Intake:
         prepare: list[Callable[[], Awaitable[object]]] = [self.mongo_assessments.prepare, self.cases.prepare]
         prepare += [partial(prepare_outbox, outbox) for outbox in outboxes]
         self._run(
-            until_done(prepare, self.clock),
+            until_done(prepare, self.clock, self.watch),
             self.relay_of_assessments.run(),
             self.relay_of_patients.run(),
             self._warm_up(),

@@ -50,15 +50,17 @@ async def every(seconds: float, work: Callable[[], Awaitable[object]], clock: Cl
                 watch.heard()
 
 
-async def until_done(work: Sequence[Callable[[], Awaitable[object]]], clock: Clock) -> None:
+async def until_done(work: Sequence[Callable[[], Awaitable[object]]], clock: Clock, watch: StoreWatch) -> None:
     """Do each work once, trying again while the store is silent."""
     for one in work:
         while True:
             try:
                 await one()
-                break
             except StoreSilent:
                 await clock.sleep(RETRY_S)
+            else:
+                watch.heard()
+                break
 
 
 def express_timers(

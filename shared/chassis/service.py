@@ -60,9 +60,12 @@ async def serve(
     *,
     on_stop: Callable[[], Awaitable[None]] | None = None,
     on_started: Callable[[], None] | None = None,
+    until: asyncio.Event | None = None,
     settings: ServerSettings = DEFAULT,
 ) -> None:
     """Serve until SIGTERM or SIGINT (or the task is cancelled); then `on_stop`, then the requests under way, then return.
+
+    Whoever runs several servers in one process hears the signals for all of them and sets `until`.
 
     `on_stop` runs while requests are still taken, for at most `stop_s`. Raises OSError when the port is taken.
     """
@@ -82,8 +85,8 @@ async def serve(
     )
     server = _Server(config)
     listener = _listen(host, port, settings.backlog)
-    stop = asyncio.Event()
-    with _signals(stop):
+    stop = until or asyncio.Event()
+    with contextlib.nullcontext() if until is not None else _signals(stop):
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             if on_started is not None:

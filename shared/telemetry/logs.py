@@ -7,7 +7,8 @@ number held back is said.
 import logging
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import IO, Any
 
 import orjson
@@ -21,6 +22,7 @@ LIBRARY_LINES_PER_MINUTE = 10
 OWN_LINES_PER_MINUTE = 600
 KINDS_MAX = 512
 WINDOW_S = 60.0
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 _CLOCK = SystemClock()
 
 
@@ -52,11 +54,18 @@ class RateLimit:
 
 
 class Lines:
-    """Writes events as JSON lines."""
+    """Writes events as JSON lines; `always` stands on each of them."""
 
-    def __init__(self, service: str, stream: IO[bytes], monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        service: str,
+        stream: IO[bytes],
+        monotonic_s: Callable[[], float] = time.monotonic,
+        always: Mapping[str, Any] = NOTHING,
+    ) -> None:
         self._service = service
         self._stream = stream
+        self._always = always
         self._limits = {
             True: RateLimit(OWN_LINES_PER_MINUTE, monotonic_s),
             False: RateLimit(LIBRARY_LINES_PER_MINUTE, monotonic_s),
@@ -77,7 +86,8 @@ class Lines:
                 self._put("warning", logger, {"event": "lines_suppressed", "template": template, "count": held})
 
     def _put(self, level: str, logger: str, fields: dict[str, Any]) -> None:
-        line = {"ts": iso(_CLOCK.now_s()), "level": level, "logger": logger, "service": self._service, **redact(fields)}
+        line = {"ts": iso(_CLOCK.now_s()), "level": level, "logger": logger, "service": self._service, **self._always}
+        line |= redact(fields)
         self._stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
         self._stream.flush()
 
@@ -113,9 +123,12 @@ class _OwnLogger:
     debug = info = warning = error = critical = exception = msg
 
 
-def configure_logs(service: str, level: int = logging.INFO, stream: IO[bytes] | None = None) -> Lines:
-    """Route every log line of this process to `stream` (standard error); call `report(True)` on the result when it ends."""
-    lines = Lines(service, stream if stream is not None else sys.stderr.buffer)
+def configure_logs(
+    service: str, level: int = logging.INFO, stream: IO[bytes] | None = None, always: Mapping[str, Any] = NOTHING
+) -> Lines:
+    """Route every log line of this process to `stream` (standard error), `always` on each of them; call `report(True)` on the
+    result when it ends."""
+    lines = Lines(service, stream if stream is not None else sys.stderr.buffer, always=always)
 
     def finish(_logger: Any, level_name: str, event: MutableMapping[str, Any]) -> tuple[tuple[()], dict[str, Any]]:
         fields = dict(event)

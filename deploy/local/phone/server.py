@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from deploy.local.phone.auto_answer import AutoAnswer
 from deploy.local.phone.callbacks import Receipts
@@ -46,9 +47,9 @@ class PhoneNetwork:
         self.control = Control(settings, self.phones, self.faults, self.receipts, self.conversation, self.auto)
         self._ready = False
 
-    def application(self) -> web.Application:
+    def application(self, middlewares: Sequence[Middleware] = ()) -> web.Application:
         """The routes; the fixed words below `/_phone` come before the numbers."""
-        app = web.Application(client_max_size=self.settings.body_max_bytes)
+        app = web.Application(client_max_size=self.settings.body_max_bytes, middlewares=middlewares)
         accounts = f"/{API_VERSION}/Accounts/{{sid}}"
         app.add_routes(
             [
@@ -112,23 +113,24 @@ async def _openapi(_request: web.Request) -> web.Response:
     return answer(document())
 
 
-async def serve(settings: PhoneSettings) -> None:
-    """Serve until SIGTERM or SIGINT; says the address on standard output once it listens."""
+async def serve(settings: PhoneSettings, *, until: asyncio.Event | None = None, middlewares: Sequence[Middleware] = ()) -> None:
+    """Serve until SIGTERM or SIGINT and say the address on standard output; in a process of several servers until `until`."""
     network = PhoneNetwork(settings)
     runner = web.AppRunner(
-        network.application(),
+        network.application(middlewares),
         access_log=None,
         keepalive_timeout=settings.keepalive_s,
         shutdown_timeout=settings.stop_s,
     )
-    stop = asyncio.Event()
+    stop = until or asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name in (signal.SIGTERM, signal.SIGINT) if until is None else ():
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(name, stop.set)
     await runner.setup()
     await web.TCPSite(runner, settings.host, settings.port, backlog=settings.backlog).start()
-    print(f"phone simulator on http://{settings.host}:{runner.addresses[0][1]}/_phone", flush=True)
+    if until is None:
+        print(f"phone simulator on http://{settings.host}:{runner.addresses[0][1]}/_phone", flush=True)
     await stop.wait()
     network.faults.set(OK)
     await runner.cleanup()

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, cast
 
 from services.intake.repository import prepare_outbox
-from services.intake.timers import RETRY_S, until_done
+from services.intake.timers import RETRY_S, StoreWatch, until_done
 from shared.storage.errors import StoreUnavailable
 from shared.storage.outbox import MongoOutbox
 from shared.time.clock import ManualClock
@@ -27,7 +27,7 @@ class RestartingCollection:
 async def test_an_index_refused_by_a_starting_store_is_asked_for_again() -> None:
     clock, collection = ManualClock(), RestartingCollection()
     outbox = MongoOutbox(cast(Any, collection))
-    preparing = asyncio.create_task(until_done([lambda: prepare_outbox(outbox)], clock))
+    preparing = asyncio.create_task(until_done([lambda: prepare_outbox(outbox)], clock, StoreWatch()))
     await collection.refused.wait()
     assert not preparing.done()
     clock.advance(RETRY_S)
