@@ -20,6 +20,7 @@ from deploy.local.audit import CaseEvidence, Evidence, FlagEvidence
 from deploy.local.home import Home
 from deploy.local.record import StackNotRunning, StackRecord
 from services.crisis.accept import UNREADABLE_RULE, Unreadable, raw_of, read_flags
+from services.crisis.domain.encoding import records_in
 from services.crisis.gateways.journal import Frame, read_segment, segments_in
 from shared.contracts.envelope import Undecodable, envelope_of
 from shared.contracts.risk import RiskFlagged
@@ -127,7 +128,7 @@ def take_case(evidence: Evidence, document: Mapping[str, Any]) -> None:
         tuple(flags),
         due.replace(tzinfo=UTC).timestamp() if isinstance(due, datetime) else None,
     )
-    for record in (*document["flags"], *document["facts"]):
+    for record in records_in(document):
         _take_item(evidence, str(document["patient_id"]), record)
 
 

@@ -25,6 +25,7 @@ from services.crisis.domain.facts import (
     Sending,
 )
 from services.crisis.domain.orders import Order, is_known
+from services.crisis.domain.reference import Reference
 from services.crisis.domain.replies import Meant, Reply, acknowledged_flags, meant_by
 from services.crisis.domain.roster import Person, Roster
 from services.crisis.engine import Engine
@@ -286,11 +287,13 @@ class Handlers:
 
     # What providers report
 
-    def receipt(self, flag_id: str, provider_id: str, outcome: str) -> None:
-        """A provider says what became of a page."""
-        patient_id = self._table.patient_of(flag_id)
+    def receipt(self, page: Reference, provider_id: str, outcome: str) -> None:
+        """A provider says what became of a page of this replica's own."""
+        patient_id = self._table.patient_of(page.flag_id)
         if patient_id is not None:
-            receipt = Receipt(provider_id, outcome, (flag_id,), at=self._clock.now())
+            sender = self._engine.me if page.k else ""
+            flags, at = (page.flag_id,), self._clock.now()
+            receipt = Receipt(provider_id, outcome, flags, page.person, page.channel, sender, page.k, at=at)
             self._engine.say(patient_id, [receipt], urgent=outcome != "delivered")
             self._engine.touch(patient_id)
 

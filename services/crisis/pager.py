@@ -9,6 +9,7 @@ from services.crisis.clock import CrisisClock
 from services.crisis.domain.budget import BUDGETS
 from services.crisis.domain.decide import Page
 from services.crisis.domain.page_text import page_text
+from services.crisis.domain.reference import reference_to
 from services.crisis.domain.roster import Roster
 from services.crisis.ports import PageProvider, PageRefused
 from services.crisis.times import Times
@@ -66,7 +67,7 @@ class Pager:
         link = self._link(page.flag.flag_id, attempt.person, sending_at + self._times.link_life)
         text = page_text(page.level, page_code(page.flag.flag_id), ack_by, person.zone, link)
         started = self._clock.now()
-        work = self._providers[provider].send(attempt.channel, address, text, page.flag.flag_id)
+        work = self._providers[provider].send(attempt.channel, address, text, reference_to(page.flag.flag_id, attempt))
         try:
             provider_id = await asyncio.wait_for(work, self._times.provider_attempt)
         except TimeoutError:

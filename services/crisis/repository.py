@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from services.crisis.domain.encoding import Garbled, from_record, to_record
+from services.crisis.domain.encoding import Garbled, from_record, records_in, to_document
 from services.crisis.domain.facts import Flag
 from services.crisis.ports import Conflict, Left, StoredCase, StoreSilent
 from shared.storage.mongo import Documents, DuplicateKey, Store, StoreUnavailable, bounded
@@ -201,13 +201,11 @@ class MongoCases:
         next_due: float | None,
         new: bool,
     ) -> None:
-        records = [to_record(item) for item in case.items]
         change = {
             "$set": {
                 "open": case.open,
                 "version": case.version,
-                "flags": [record for record in records if record["kind"] == "flag"],
-                "facts": [record for record in records if record["kind"] != "flag"],
+                **to_document(case.items),
                 "timeline_seq": case.timeline_seq,
                 "timeline_hash": case.timeline_hash,
                 "next_due": None if next_due is None else datetime.fromtimestamp(next_due, UTC),
@@ -252,7 +250,7 @@ def _readable(documents: list[dict[str, Any]]) -> list[StoredCase]:
 
 
 def _stored(document: dict[str, Any]) -> StoredCase:
-    items = tuple(from_record(record) for record in (*document["flags"], *document["facts"]))
+    items = tuple(from_record(record) for record in records_in(document))
     return StoredCase(
         document["_id"],
         document["patient_id"],

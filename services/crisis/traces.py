@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from services.crisis.domain.facts import Flag
+from services.crisis.domain.reference import referred
 from services.crisis.ports import Cases, PageProvider, PageRefused, StoredCase
 from shared.contracts.envelope import Envelope
 from shared.contracts.risk import FLAG_ID
@@ -164,7 +165,7 @@ class TracedPages:
 
     async def send(self, channel: str, address: str, text: str, reference: str) -> str:
         """Hand one page over; returns the provider's id for it, raises PageRefused."""
-        with self._traces.page(reference, channel, self.name) as page:
+        with self._traces.page(referred(reference).flag_id, channel, self.name) as page:
             try:
                 provider_id = await self._inner.send(channel, address, text, reference)
             except PageRefused as refused:

@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, Response
 
 from services.crisis.clock import CrisisClock
 from services.crisis.domain.page_text import ACK_DIGIT
+from services.crisis.domain.reference import referred
 from services.crisis.domain.replies import Reply, essence
 from services.crisis.domain.roster import Roster
 from services.crisis.handlers import Handlers
@@ -44,7 +45,9 @@ class Callbacks:
         link_key: bytes,
         on_forged: Callable[[str], None],
         traces: FlagTraces | None = None,
+        on_receipt: Callable[[str, str, str], None] = lambda reference, provider_id, outcome: None,
     ) -> None:
+        """`on_receipt` hears of every receipt too: test pages are no flags."""
         self._handlers = handlers
         self._clock = clock
         self._roster = roster
@@ -53,6 +56,7 @@ class Callbacks:
         self._link_key = link_key
         self._on_forged = on_forged
         self._traces = traces or FlagTraces("")
+        self._on_receipt = on_receipt
 
     async def status(self, request: Request) -> Response:
         """A receipt: 204."""
@@ -61,9 +65,10 @@ class Callbacks:
         word = (form.get("MessageStatus") or form.get("CallStatus") or "").lower()
         outcome = _DELIVERED.get(word) or ("undelivered" if word in _UNDELIVERED else None)
         if outcome is not None and provider_id:
-            flag_id = request.query_params.get("f", "")
-            with self._traces.receipt(flag_id, provider_id, outcome):
-                self._handlers.receipt(flag_id, provider_id, outcome)
+            page = referred(request.query_params.get("f", ""))
+            with self._traces.receipt(page.flag_id, provider_id, outcome):
+                self._handlers.receipt(page, provider_id, outcome)
+            self._on_receipt(page.flag_id, provider_id, outcome)
         return Response(status_code=204)
 
     async def sms(self, request: Request) -> Response:
@@ -84,7 +89,9 @@ class Callbacks:
         if person is None or form.get("Digits") != ACK_DIGIT:
             return Response(spoken_answer("Not acknowledged. Press 1 to acknowledge."), media_type=_TWIML)
         reply_id = f"{form.get('CallSid') or fresh_id()}:{form['Digits']}"
-        reply = Reply(reply_id, person.id, "", request.query_params.get("f"), "voice", self._clock.now())
+        reply = Reply(
+            reply_id, person.id, "", referred(request.query_params.get("f", "")).flag_id or None, "voice", self._clock.now()
+        )
         return Response(spoken_answer(self._handlers.reply(reply) or "Noted."), media_type=_TWIML)
 
     async def show_link(self, request: Request) -> Response:

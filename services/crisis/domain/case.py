@@ -186,6 +186,8 @@ class Case:
             return "owned"
         if any(r.outcome == "delivered" and flag.flag_id in r.flags for r in self.receipts.values()):
             return "received"
+        if any(line.flag == flag.flag_id and line.delivered_first is not None for line in self.uptos):
+            return "received"
         return "flagged" if stamps["t2"] is None else "paged"
 
     @property

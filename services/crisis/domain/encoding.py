@@ -4,7 +4,7 @@ Time is no part of a fact's identity. Between machines only ages travel: the rec
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -17,6 +17,7 @@ _FLAG_ID = re.compile(FLAG_ID)
 _KINDS: dict[str, type] = {"flag": Flag, **{kind.KIND: kind for kind in FACTS}}  # type: ignore[attr-defined]
 _ATTEMPT_FIELDS = tuple(f.name for f in fields(Attempt))
 _FIELDS = {name: tuple(f.name for f in fields(kind) if f.name not in ("at", "attempt")) for name, kind in _KINDS.items()}
+_OF_ONE_FLAG = frozenset(name for name, names in _FIELDS.items() if "flag" in names)
 _REQUIRED = {
     name: frozenset(f.name for f in fields(kind) if f.default is MISSING and f.name != "attempt")
     for name, kind in _KINDS.items()
@@ -66,6 +67,49 @@ def from_record(record: Mapping[str, Any]) -> Flag | Fact:
         raise Garbled(f"a garbled {name}") from None
     except ValueError as error:
         raise error if isinstance(error, Garbled) else Garbled(f"a garbled {name}") from None
+
+
+def to_document(items: Iterable[Flag | Fact]) -> dict[str, list[dict[str, Any]]]:
+    """Flags and facts as `{flags, facts}` of one document: facts name flags by their place in it, and lines about several
+    flags that say the same are one. A document of twenty flags shrinks to a third by that."""
+    flags: list[dict[str, Any]] = []
+    facts: list[dict[str, Any]] = []
+    for item in items:
+        (flags if isinstance(item, Flag) else facts).append(to_record(item))
+    places = {record["flag_id"]: place for place, record in enumerate(flags)}
+    alike: dict[tuple[Any, ...], dict[str, Any]] = {}
+    kept: list[dict[str, Any]] = []
+    for record in facts:
+        named = record.pop("flags", None) or [record.pop("flag")]
+        flags_of_it = [places.get(flag_id, flag_id) for flag_id in named]
+        if record["kind"] in _OF_ONE_FLAG:
+            known = alike.setdefault(tuple(record.values()), record)
+            if known is not record:
+                known["flags"] += flags_of_it
+                continue
+        record["flags"] = flags_of_it
+        kept.append(record)
+    return {"flags": flags, "facts": kept}
+
+
+def records_in(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The records, as `to_record` makes them, of a document made by `to_document`; raises Garbled."""
+    records = list(document["flags"])
+    for record in document["facts"]:
+        named = [_flag_at(document["flags"], one) for one in record.get("flags", ())]
+        if record.get("kind") not in _OF_ONE_FLAG:
+            records.append({**record, "flags": named})
+        else:
+            records += [{**record, "flag": flag_id} for flag_id in named or [record.get("flag")]]
+    return records
+
+
+def _flag_at(flags: Sequence[Mapping[str, Any]], place: object) -> object:
+    if not isinstance(place, int):
+        return place
+    if not 0 <= place < len(flags):
+        raise Garbled("a fact that names a flag the document does not hold")
+    return flags[place]["flag_id"]
 
 
 def to_wire(item: Flag | Fact, now: float) -> dict[str, Any]:

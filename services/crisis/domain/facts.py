@@ -130,12 +130,19 @@ class Handed:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The provider says what became of an accepted page: `delivered` or `undelivered`."""
+    """The provider says what became of an accepted page: `delivered` or `undelivered`.
+
+    Which try it was stands outside the identity (`k` 0: not told); by it a receipt is folded away with its try.
+    """
 
     KIND: ClassVar[str] = "receipt"
     provider_id: str
     outcome: str
     flags: tuple[str, ...]
+    person: str = field(compare=False, default="")
+    channel: str = field(compare=False, default="")
+    by: str = field(compare=False, default="")
+    k: int = field(compare=False, default=0)
     at: float = _stamp()
 
 
@@ -279,7 +286,7 @@ class Gap:
 class Upto:
     """The settled tries of one replica at one intent, up to its `k`-th, folded into one line.
 
-    `handed_first`, `handed_last` and `maybe_last` are crisis times or None. How many tries count for the spacing of
+    `handed_first`, `handed_last`, `maybe_last` and `delivered_first` are crisis times or None. How many tries count for the spacing of
     retries is carried by the tries that stay (`Attempt.n`).
     """
 
@@ -292,6 +299,7 @@ class Upto:
     handed_first: float | None
     handed_last: float | None
     maybe_last: float | None
+    delivered_first: float | None = None
     at: float = _stamp()
 
     @property
@@ -345,6 +353,7 @@ def shifted(item: _Stamped, by_s: float) -> _Stamped:
             handed_first=_moved(item.handed_first, by_s),
             handed_last=_moved(item.handed_last, by_s),
             maybe_last=_moved(item.maybe_last, by_s),
+            delivered_first=_moved(item.delivered_first, by_s),
         )
     return replace(item, at=item.at + by_s)
 

@@ -4,13 +4,28 @@ Peers, the store, the journal and the bus may tell the same things in any order,
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from services.crisis.domain.facts import ATTEMPT_FACTS, Attempt, Closed, Fact, Failed, Flag, Handed, Upto, restamped, shifted
+from services.crisis.domain.facts import (
+    ATTEMPT_FACTS,
+    Attempt,
+    Closed,
+    Fact,
+    Failed,
+    Flag,
+    Handed,
+    Receipt,
+    Upto,
+    restamped,
+    shifted,
+)
 from shared.contracts.levels import rank
 
 # The latest tries of each intent say who sent last, by which provider, and how often in a row.
 KEPT_TRIES = 2
 FOLDED_AT_ONCE = 8
+# A document that holds so many facts is on its way to its bound: whatever can be folded is.
+CROWDED = 80
 LOOKED_BACK_S = 60.0
 
 _Intent = tuple[str, str, str, str]
@@ -58,6 +73,8 @@ class Ledger:
             return self._add_upto(fact)
         if self._uptos and isinstance(fact, ATTEMPT_FACTS) and self._dominated(fact.attempt):
             return False
+        if self._uptos and isinstance(fact, Receipt) and self._spoken_for(fact):
+            return self._absorb(fact)
         self._put(fact)
         return True
 
@@ -125,13 +142,30 @@ class Ledger:
         elif isinstance(fact, Upto):
             self._uptos[_intent(fact)] = fact
 
-    def _dominated(self, attempt: Attempt) -> bool:
+    def _dominated(self, one: Attempt | Receipt) -> bool:
         """Whether folded lines speak for this try: those of all its flags."""
-        for flag_id in attempt.flags:
-            upto = self._uptos.get((flag_id, attempt.person, attempt.channel, attempt.by))
-            if upto is None or upto.k < attempt.k:
+        for flag_id in one.flags:
+            upto = self._uptos.get((flag_id, one.person, one.channel, one.by))
+            if upto is None or upto.k < one.k:
                 return False
         return True
+
+    def _spoken_for(self, receipt: Receipt) -> bool:
+        return receipt.k > 0 and self._dominated(receipt)
+
+    def _absorb(self, receipt: Receipt) -> bool:
+        """Let the folded lines say what a receipt of their tries said; True when that is news."""
+        if receipt.outcome != "delivered":
+            return False
+        news = False
+        for flag_id in receipt.flags:
+            line = self._uptos[flag_id, receipt.person, receipt.channel, receipt.by]
+            first = _least(line.delivered_first, receipt.at)
+            if first != line.delivered_first:
+                del self.facts[line]
+                self._put(replace(line, delivered_first=first))
+                news = True
+        return news
 
     def _add_upto(self, fact: Upto) -> bool:
         known = self._uptos.get(_intent(fact))
@@ -141,8 +175,11 @@ class Ledger:
                 return False
             del self.facts[known]
         self._put(joined)
-        for attempt_fact in [f for f in self.facts if isinstance(f, ATTEMPT_FACTS) and self._dominated(f.attempt)]:
-            del self.facts[attempt_fact]
+        for one in list(self.facts):
+            if isinstance(one, ATTEMPT_FACTS) and self._dominated(one.attempt):
+                del self.facts[one]
+            elif isinstance(one, Receipt) and self._spoken_for(one):
+                self._absorb(self.facts.pop(one))  # type: ignore[arg-type]
         return True
 
 
@@ -168,17 +205,21 @@ def _joined(a: Upto, b: Upto) -> Upto:
         _least(a.handed_first, b.handed_first),
         _most(a.handed_last, b.handed_last),
         _most(a.maybe_last, b.maybe_last),
+        _least(a.delivered_first, b.delivered_first),
         at=min(a.at, b.at),
     )
 
 
-def folded(ledger: Ledger, by: str, now: float, least: int = FOLDED_AT_ONCE) -> list[Upto]:
-    """The lines that may replace this replica's own settled tries, where at least so many of one intent can be folded.
+def folded(ledger: Ledger, by: str, now: float, least: int | None = None) -> list[Upto]:
+    """The lines that may replace this replica's own settled tries, where at least so many of one intent can be folded (by
+    default eight, in a crowded ledger one).
 
     Only a settled, gap-free prefix is folded: what comes after an open try or a try not known here stays as it is, so do
     the latest two and what may have rung within the last minute (the spacing of rings looks back that far). Adding the
     result to any ledger is a join, not a rewrite.
     """
+    if least is None:
+        least = FOLDED_AT_ONCE if len(ledger.facts) < CROWDED else 1
     own: dict[tuple[str, str], dict[int, dict[Attempt, list[Fact]]]] = {}
     for fact in ledger.facts.values():
         if isinstance(fact, ATTEMPT_FACTS) and fact.attempt.by == by:
@@ -213,6 +254,6 @@ def _fold_lines(person: str, channel: str, by: str, facts: list[Fact]) -> list[U
         handed = fact.at if isinstance(fact, Handed) else None
         maybe = fact.at if isinstance(fact, Failed) and fact.maybe else None
         for flag_id in fact.attempt.flags:
-            line = Upto(flag_id, person, channel, by, fact.attempt.k, handed, handed, maybe, at=fact.at)
+            line = Upto(flag_id, person, channel, by, fact.attempt.k, handed, handed, maybe, None, at=fact.at)
             lines[flag_id] = _joined(lines[flag_id], line) if flag_id in lines else line
     return list(lines.values())

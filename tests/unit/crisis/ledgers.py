@@ -94,8 +94,17 @@ def a_folded_line(chance: random.Random) -> Fact:
     handed = (first, last) if chance.random() < 0.6 else (None, None)
     maybe = stamp(chance) if chance.random() < 0.4 else None
     by, k, flag_id = chance.choice(SENDERS), chance.randint(1, 6), chance.choice(FLAG_IDS)
-    return Upto(
-        flag_id, chance.choice(PEOPLE), chance.choice(("sms", "voice")), by, k, handed[0], handed[1], maybe, at=stamp(chance)
+    arrived = stamp(chance) if chance.random() < 0.3 else None
+    person, channel = chance.choice(PEOPLE), chance.choice(("sms", "voice"))
+    return Upto(flag_id, person, channel, by, k, handed[0], handed[1], maybe, arrived, at=stamp(chance))
+
+
+def a_receipt(chance: random.Random) -> Fact:
+    """What became of a page; the provider's id says which try it was, as a real one does."""
+    by, k = chance.choice(SENDERS), chance.randint(1, 6)
+    flags = some_flags(chance)
+    return Receipt(
+        f"id-{by}-{k}", chance.choice(("delivered", "undelivered")), flags, PEOPLE[k % 2], "sms", by, k, at=stamp(chance)
     )
 
 
@@ -128,9 +137,7 @@ _DEEDS: tuple[Callable[[random.Random], Fact], ...] = (
     lambda c: Accepted(f"offer-{c.choice('ab')}", c.choice(PEOPLE), some_flags(c), at=stamp(c)),
     lambda c: Owned(c.randint(1, 2), c.choice(PEOPLE), f"ack-{c.choice(PEOPLE)}-a", some_flags(c), at=stamp(c)),
     lambda c: Lowered(f"lowering-{c.choice('ab')}", ADAEZE, CHIARA, c.choice(LEVELS), some_flags(c), at=stamp(c)),
-    lambda c: Receipt(
-        f"id-{c.choice(SENDERS)}-{c.randint(1, 6)}", c.choice(("delivered", "undelivered")), some_flags(c), at=stamp(c)
-    ),
+    lambda c: a_receipt(c),
     lambda c: Gap(c.choice(FLAG_IDS), c.randint(0, 3), at=stamp(c)),
     lambda c: Durable(c.choice(FLAG_IDS), c.choice(SENDERS), c.choice(("journal", "bus")), at=stamp(c)),
 )

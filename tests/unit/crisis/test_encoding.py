@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.crisis.domain.encoding import Garbled, from_record, from_wire, to_record, to_wire
+from services.crisis.domain.encoding import Garbled, from_record, from_wire, records_in, to_document, to_record, to_wire
 from services.crisis.domain.facts import ATTEMPT_FACTS, FACTS, Attempt, Fact, Flag
 from tests.unit.crisis.clinic import NOON
 from tests.unit.crisis.ledgers import Story, every_kind_of_fact, stories
@@ -24,6 +24,20 @@ def test_a_record_read_back_says_the_same_at_the_same_time(story: Story) -> None
         assert back == item
         assert back.at == item.at
         assert repr(back) == repr(item)
+
+
+@given(stories())
+def test_a_document_read_back_says_the_same(story: Story) -> None:
+    """Facts name flags by their place, also those of flags that the document does not hold."""
+    items = list(dict.fromkeys((*story, *every_kind_of_fact())))
+    back = [from_record(record) for record in records_in(json.loads(json.dumps(to_document(items))))]
+    assert sorted(map(repr, back)) == sorted(map(repr, items))
+
+
+def test_a_document_whose_facts_name_flags_it_does_not_hold_is_garbled() -> None:
+    document = to_document(every_kind_of_fact())
+    with pytest.raises(Garbled, match="does not hold"):
+        records_in({**document, "flags": []})
 
 
 @given(stories(), st.floats(NOON, NOON + 7200.0), st.floats(NOON - 7200.0, NOON + 7200.0))

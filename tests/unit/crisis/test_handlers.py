@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 
 from services.crisis.domain.facts import Acknowledged, Attempt, Flag, Handed, Lowered
+from services.crisis.domain.reference import Reference
 from services.crisis.domain.replies import Reply
 from services.crisis.handlers import PENDING_REPLIES_MAX, PENDING_REPLY_S, Refused, Unknown
 from services.crisis.ports import StoreSilent
@@ -273,8 +274,8 @@ async def test_without_the_store_people_act_and_decisions_wait(lane: Lane) -> No
 
 
 async def test_a_receipt_of_an_unknown_flag_is_nothing(paged: Lane) -> None:
-    paged.handlers.receipt(derived_id("flag", "unheard of"), "SM-9", "delivered")
-    paged.handlers.receipt(FIRST, "SM1", "delivered")
+    paged.handlers.receipt(Reference(derived_id("flag", "unheard of")), "SM-9", "delivered")
+    paged.handlers.receipt(Reference(FIRST, 1, "sms", "ana"), "SM1", "delivered")
     case = paged.table.case("patient-1")
     assert case is not None
     assert case.state == "received"

@@ -1,15 +1,20 @@
 """What two replicas know is joined by union: the order, repetition and lateness of what they hear do not matter."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.crisis.domain.case import open_case
-from services.crisis.domain.facts import ATTEMPT_FACTS, Closed, Failed, Flag, Handed, Intended, Sending, Upto
+from services.crisis.domain.encoding import to_document
+from services.crisis.domain.facts import ATTEMPT_FACTS, Closed, Failed, Flag, Handed, Intended, Receipt, Sending, Upto
 from services.crisis.domain.ledger import Ledger, folded
+from shared.time.ids import derived_id
 from tests.unit.crisis.clinic import ADAEZE, NOON, PATIENT, attempt, contents, copy_of, flag, ledger_of
-from tests.unit.crisis.ledgers import LATEST, SENDERS, Story, shuffles, stories
+from tests.unit.crisis.ledgers import LATEST, PEOPLE, SENDERS, Story, shuffles, stories
 
 FIRST, SECOND = flag("first"), flag("second")
 
@@ -112,6 +117,53 @@ def test_a_day_of_ringing_fits_into_a_few_lines() -> None:
         assert len(ledger.facts) <= 2 * (7 + 8) + 1
     (line,) = (f for f in ledger.facts if isinstance(f, Upto))
     assert line.handed_first == NOON + 10.1
+
+
+def test_receipts_go_with_the_tries_they_speak_of() -> None:
+    ledger = ledger_of(FIRST)
+    for k in range(1, 200):
+        one = attempt(FIRST, k=k)
+        ledger.add(Handed(one, "twilio", f"id-{k}", at=NOON + 40.0 * k))
+        if k != 199:
+            told = ("delivered", "undelivered")[k % 2]
+            ledger.add(Receipt(f"id-{k}", told, (FIRST.flag_id,), ADAEZE, "sms", "crisis-0", k, at=NOON + 40.0 * k + 3.0))
+        for line in folded(ledger, "crisis-0", NOON + 40.0 * k + 5.0):
+            ledger.add(line)
+        assert len(ledger.facts) <= 2 * (4 + 8) + 1
+    (line,) = (f for f in ledger.facts if isinstance(f, Upto))
+    assert line.delivered_first == NOON + 2 * 40.0 + 3.0
+    # One that comes when its try has long been folded is heard, and kept no longer than that.
+    late = Receipt("id-1", "delivered", (FIRST.flag_id,), ADAEZE, "sms", "crisis-0", 1, at=NOON + 50.0)
+    assert ledger.add(late)
+    assert not ledger.add(late)
+    assert late not in ledger.facts
+    case = open_case(ledger)
+    assert case is not None
+    assert case.state == "received"
+
+
+@pytest.mark.parametrize(("flags", "bound_kb"), [(1, 32), (20, 64)])
+def test_a_day_that_nobody_answers_stays_within_the_bound_of_a_document(flags: int, bound_kb: int) -> None:
+    """Three people on two channels, two replicas taking turns, a receipt for every page, for a day."""
+    raised = [replace(FIRST, flag_id=derived_id("flag", str(number))) for number in range(flags)]
+    ledger = ledger_of(*raised)
+    largest = 0
+    for k in range(1, 24 * 120 // 8):
+        by = SENDERS[k % 2]
+        for person in PEOPLE[:3]:
+            for channel in ("sms", "voice"):
+                at = NOON + 240.0 * k
+                one = replace(attempt(*raised, k=1 + k // 2), person=person, channel=channel, by=by)
+                ledger.add(Intended(one, at=at))
+                ledger.add(Sending(one, "twilio", at=at))
+                ledger.add(Handed(one, "twilio", f"{by}-{k}-{person}-{channel}", at=at + 0.1))
+                told = (one.flags[0],)
+                ledger.add(Receipt(f"{by}-{k}-{person}-{channel}", "delivered", told, person, channel, by, one.k, at=at + 2.0))
+        for sender in SENDERS[:2]:
+            for line in folded(ledger, sender, NOON + 240.0 * k + 10.0):
+                ledger.add(line)
+        largest = max(largest, len(orjson.dumps(to_document((*ledger.flags.values(), *ledger.facts.values())))))
+    assert largest < bound_kb * 1024
 
 
 def test_an_hour_of_refusals_fits_into_a_few_lines() -> None:

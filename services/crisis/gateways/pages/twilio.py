@@ -1,5 +1,7 @@
 """The port PageProvider over Twilio: receipts and key presses come back to this replica's own URL."""
 
+from urllib.parse import quote
+
 import aiohttp
 
 from services.crisis.ports import PageRefused
@@ -30,10 +32,11 @@ class TwilioPages:
         """Hand one page over; returns the provider's id for it, raises PageRefused."""
         if channel not in self.channels:
             raise PageRefused("no_provider", maybe=False)
-        status_url = f"{self._own_url}/v1/providers/twilio/status?f={reference}"
+        about = quote(reference, safe="")
+        status_url = f"{self._own_url}/v1/providers/twilio/status?f={about}"
         try:
             if channel == "voice":
-                key_url = f"{self._own_url}/v1/providers/twilio/voice?f={reference}"
+                key_url = f"{self._own_url}/v1/providers/twilio/voice?f={about}"
                 return await self._twilio.call(address, text, key_url, status_url)
             return await self._twilio.message(address, text, status_url)
         except ProviderRefused as refused:

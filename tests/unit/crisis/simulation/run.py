@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from services.crisis.domain.facts import Attempt, Fact, Flag
+from services.crisis.domain.reference import Reference, reference_to, referred
 from services.crisis.domain.replies import Reply
 from services.crisis.engine import Outbound
 from services.crisis.handlers import Refused, Unknown
@@ -173,7 +174,8 @@ class Run:
     def _receipt(self, ring: Ring, provider_id: str) -> None:
         life = self._machine(ring.by).life
         if life is not None:
-            life.loop.deliver(_receipt_heard, life, ring.page.flag.flag_id, provider_id)
+            about = referred(reference_to(ring.page.flag.flag_id, ring.page.attempt))
+            life.loop.deliver(_receipt_heard, life, about, provider_id)
 
     def _answer(self, ring: Ring, how: str) -> None:
         person = ring.page.attempt.person
@@ -224,8 +226,8 @@ class Run:
             return
 
 
-def _receipt_heard(life: Life, flag_id: str, provider_id: str) -> None:
-    life.handlers.receipt(flag_id, provider_id, "delivered")
+def _receipt_heard(life: Life, page: Reference, provider_id: str) -> None:
+    life.handlers.receipt(page, provider_id, "delivered")
 
 
 def _reply_heard(life: Life, reply_id: str, person: str, text: str, flag_id: str | None) -> None:
