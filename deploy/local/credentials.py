@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deploy.local.home import Home
 from shared.security.auth import CRISIS_PEER, FLAG_WRITE, TokenIssuer
+from shared.security.keks import fresh_kek_line
 
 # Services read their token once, at their start: it has to outlive any local stack.
 _SERVICE_TOKEN_S = 90 * 86_400
@@ -24,6 +25,7 @@ class Credentials:
     intake_token: Path
     crisis_token: Path
     supervisor_token: Path
+    kek: Path
     issuer: TokenIssuer
 
 
@@ -46,6 +48,7 @@ def ensure_credentials(home: Home) -> Credentials:
         intake_token=token("intake", "service", FLAG_WRITE),
         crisis_token=token("crisis", "service", CRISIS_PEER, FLAG_WRITE),
         supervisor_token=token("phone-supervisor", "supervisor"),
+        kek=_kept(home.secrets / "kek", fresh_kek_line("local-1")),
         issuer=issuer,
     )
 

@@ -107,6 +107,7 @@ def service_plans(layout: Layout) -> list[ProcessPlan]:
         {
             "VIGIL_CRISIS_URLS": ",".join(layout.crisis_urls),
             "VIGIL_SERVICE_TOKEN_FILE": str(own.intake_token),
+            "VIGIL_KEK_FILE": str(own.kek),
         },
         {"VIGIL_INTAKE_PORT": str(layout.ports["intake"])},
     )
@@ -121,6 +122,7 @@ def service_plans(layout: Layout) -> list[ProcessPlan]:
                 "VIGIL_CRISIS_LINK_KEY_FILE": str(own.link_key),
                 "VIGIL_CRISIS_PUBLIC_URL": layout.crisis_urls[0],
                 "VIGIL_SERVICE_TOKEN_FILE": str(own.crisis_token),
+                "VIGIL_KEK_FILE": str(own.kek),
                 "VIGIL_TWILIO_BASE_URL": layout.phone_url,
                 "VIGIL_TWILIO_ACCOUNT_SID": own.account_sid,
                 "VIGIL_TWILIO_AUTH_TOKEN_FILE": str(own.auth_token),

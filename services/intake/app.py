@@ -26,14 +26,17 @@ from services.intake.handlers.assessments import AnswerSettings, AssessmentHandl
 from services.intake.handlers.cases import CaseHandler
 from services.intake.handlers.directory import Directory
 from services.intake.handlers.express import ExpressKeeper, RescanSettings
+from services.intake.handlers.forgetting import ForgettingHandler
 from services.intake.handlers.patients import PatientHandler
+from services.intake.handlers.rewrap import Rewrapper
+from services.intake.handlers.sheets import SheetSealer
 from services.intake.ports import StoreSilent
 from services.intake.projections import MongoCases
 from services.intake.queries import Queries
 from services.intake.repository import MongoAssessments, MongoPatients, prepare_outbox
 from services.intake.settings import IntakeSettings
 from services.intake.subscribers import subscriptions
-from services.intake.timers import StoreWatch, express_timers, until_done
+from services.intake.timers import StoreWatch, express_timers, key_timers, until_done
 from shared.bus.express import Pump, PumpSettings, flags_confirmed
 from shared.bus.producer import ProducerSettings
 from shared.chassis.direct import DirectRoutes
@@ -45,6 +48,7 @@ from shared.chassis.service import run
 from shared.chassis.settings import DeploymentSettings
 from shared.contracts.topics import RISK
 from shared.security.auth import TokenVerifier
+from shared.security.keks import KekFile
 from shared.storage.documents import Store
 from shared.storage.outbox import MongoOutbox, Relay
 from shared.time.clock import Clock, SystemClock
@@ -98,6 +102,8 @@ class _Intake:
         self.bound = CountedBound(settings.routine_max)
         self.watch = StoreWatch()
         self.warm = False
+        self.keks = KekFile(deployment.kek_file)
+        self.keks.refresh()
 
     async def start(self) -> Composed:
         """Build, connect in the background, begin to keep flags alive."""
@@ -106,7 +112,11 @@ class _Intake:
         self._build_store(store)
         self._build_handlers()
         outboxes = (self.outbox_of_assessments, self.outbox_of_patients)
-        prepare: list[Callable[[], Awaitable[object]]] = [self.mongo_assessments.prepare, self.cases.prepare]
+        prepare: list[Callable[[], Awaitable[object]]] = [
+            self.mongo_assessments.prepare,
+            self.mongo_patients.prepare,
+            self.cases.prepare,
+        ]
         prepare += [partial(prepare_outbox, outbox) for outbox in outboxes]
         self._run(
             until_done(prepare, self.clock, self.watch),
@@ -114,6 +124,9 @@ class _Intake:
             self.relay_of_patients.run(),
             self._warm_up(),
             *express_timers(self.keeper, self.clock, self.watch, rescan_s=self.settings.rescan_s, clear_s=self.rescan.clear_s),
+            *key_timers(
+                self.keks, self.rewrapper, self.clock, look_s=self.settings.kek_look_s, rewrap_s=self.settings.rewrap_s
+            ),
         )
         heard = subscriptions(CaseHandler(self.cases))
         self.reader = await self.stack.enter_async_context(
@@ -173,7 +186,8 @@ class _Intake:
         reads = store.documents("assessments", operations_max=routine)
         self.mongo_assessments = MongoAssessments(answers, reads)
         self.assessments = self.wrap("assessments", self.mongo_assessments)
-        self.patients = self.wrap("patients", MongoPatients(patients, store.documents("patients")))
+        self.mongo_patients = MongoPatients(patients, store.documents("patients"))
+        self.patients = self.wrap("patients", self.mongo_patients)
         self.cases = MongoCases(store.documents("cases", operations_max=routine), reads)
         self.outbox_of_assessments, self.outbox_of_patients = MongoOutbox(reads), MongoOutbox(patients)
         publish = publisher(self.wrap("bus", self.bus), self.deployment.topic_prefix)
@@ -194,15 +208,27 @@ class _Intake:
             assessments=self.assessments,
             directory=directory,
             keeper=self.keeper,
+            sealer=SheetSealer(self.keks, prorate=settings.prorate),
             outbox=self.relay_of_assessments,
             bound=self.bound,
             settings=AnswerSettings(
                 flagged_s=settings.flagged_answer_s,
                 routine_s=settings.routine_answer_s,
                 routing_read_s=settings.routing_read_s,
-                prorate=settings.prorate,
             ),
         )
+        self.queries = Queries(
+            self.patients,
+            self.assessments,
+            self.bound,
+            self.keks,
+            within_s=settings.routine_answer_s,
+            page_max=settings.page_max,
+        )
+        self._build_patients(directory)
+
+    def _build_patients(self, directory: Directory) -> None:
+        within_s = self.settings.routine_answer_s
         self.patient_handler = PatientHandler(
             programme_id=self.deployment.programme_id,
             clock=self.clock,
@@ -210,10 +236,27 @@ class _Intake:
             directory=directory,
             outbox=self.relay_of_patients,
             bound=self.bound,
-            within_s=settings.routine_answer_s,
+            keys=self.keks,
+            within_s=within_s,
         )
-        self.queries = Queries(
-            self.patients, self.assessments, self.bound, within_s=settings.routine_answer_s, page_max=settings.page_max
+        self.forgetting = ForgettingHandler(
+            clock=self.clock,
+            patients=self.patients,
+            assessments=self.assessments,
+            cases=self.cases,
+            directory=directory,
+            outbox=self.relay_of_patients,
+            bound=self.bound,
+            within_s=within_s,
+        )
+        self.rewrapper = Rewrapper(
+            patients=self.patients,
+            assessments=self.assessments,
+            directory=directory,
+            outbox=self.relay_of_patients,
+            keys=self.keks,
+            clock=self.clock,
+            batch_max=self.settings.rewrap_batch,
         )
 
     def _app(self) -> ASGIApp:
@@ -228,7 +271,7 @@ class _Intake:
         )
         post = post_answers(self.assessment_handler, verifier)
         app.include_router(assessments_router(post, self.queries, verifier, self.guidance))
-        app.include_router(patients_router(self.patient_handler, self.queries, verifier))
+        app.include_router(patients_router(self.patient_handler, self.forgetting, self.queries, verifier))
         direct = {("POST", ANSWERS_PATH): post}
         # Only its answers tell whether a sheet carries a flag.
         return DirectRoutes(app, direct, extra_for_all_errors=self._extra_for_all_errors, lane="undecided")
@@ -244,7 +287,10 @@ class _Intake:
 
     def _alarms(self) -> dict[str, bool]:
         receivers = {f"receiver_{number}_lost": not pump.alive for number, pump in enumerate(self.pumps)}
-        return {"store_silent": self.watch.silent, "bus_lost": not self.producer.connected, **receivers, **self.reader.alarms()}
+        # Never a reason to be unready: a flag needs no key, and an unready intake takes no flag.
+        sealing = {"sealing_unavailable": self.keks.trouble is not None}
+        known = {"store_silent": self.watch.silent, "bus_lost": not self.producer.connected}
+        return known | sealing | receivers | dict(self.reader.alarms())
 
     async def _warm_up(self) -> None:
         # A first flag should find everything connected; but it must also find a way in when something never comes.

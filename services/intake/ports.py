@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from services.intake.domain.cases import PatientCases
 from services.intake.domain.record import Card, Flag
+from shared.security.keks import Keks
 
 Document = dict[str, Any]
 
@@ -112,6 +113,18 @@ class Assessments(Protocol):
         """Remove entries by (document id, patient id, flag id), nothing else; raises StoreSilent."""
         ...
 
+    async def forget_keys(self, patient_id: str) -> int:
+        """Forget the keys of a patient's refused sheets, a page of them; how many. Raises StoreSilent."""
+        ...
+
+    async def stale_keys(self, kek_id: str, limit: int) -> Sequence[Document]:
+        """Refused sheets whose key is not wrapped by this key-encryption key: `{_id, patient_id, key}`; raises StoreSilent."""
+        ...
+
+    async def replace_key(self, document_id: str, patient_id: str, old: str, new: str) -> None:
+        """Put a refused sheet's key, wrapped anew, in the place of the old one, if that is there still; raises StoreSilent."""
+        ...
+
 
 class Patients(Protocol):
     """Enrolled patients."""
@@ -125,7 +138,31 @@ class Patients(Protocol):
         ...
 
     async def card(self, patient_id: str) -> Card | None:
-        """What the hot path needs of a patient; None = no such patient. Raises StoreSilent."""
+        """What the hot path needs of a patient; None = no such patient, or one who was forgotten. Raises StoreSilent."""
+        ...
+
+    async def replace(self, document: Document, version: int) -> bool:
+        """Put the document in the place of that version of it; whether that was the one there. Raises StoreSilent."""
+        ...
+
+    async def stale_keys(self, kek_id: str, limit: int) -> Sequence[Document]:
+        """Patients whose key is not wrapped by this key-encryption key, whole; raises StoreSilent."""
+        ...
+
+
+class KeySource(Protocol):
+    """Where the key-encryption keys come from."""
+
+    def current(self) -> Keks:
+        """The keys in use; raises KeyUnavailable."""
+        ...
+
+
+class OpenCases(Protocol):
+    """What intake has heard of risk cases."""
+
+    async def unsettled(self, patient_id: str) -> bool:
+        """Whether a case of this patient is open, or a flag of theirs in no case that was closed; raises StoreSilent."""
         ...
 
 

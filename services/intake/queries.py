@@ -1,6 +1,5 @@
 """The read side of intake: what clinicians, and patients about themselves, may see."""
 
-import asyncio
 import base64
 import binascii
 from collections.abc import Coroutine, Mapping
@@ -8,7 +7,11 @@ from typing import Any, TypeVar
 
 import orjson
 
-from services.intake.ports import Assessments, Patients, RoutineBound, StoreSilent
+from services.intake.bounded import bounded
+from services.intake.domain.patient import is_forgotten, opened_consents, opened_contacts
+from services.intake.domain.sheet import ANSWERS
+from services.intake.ports import Assessments, Document, KeySource, Patients, RoutineBound
+from shared.security.sealing import DataKey
 
 Result = TypeVar("Result")
 
@@ -18,29 +21,43 @@ class BadCursor(ValueError):
 
 
 class Queries:
-    """Reads, bounded in number and time. Every method raises StoreSilent and Busy."""
+    """Reads, bounded in number and time; what is sealed is opened here. Every method raises StoreSilent, Busy, KeyUnavailable."""
 
     def __init__(
-        self, patients: Patients, assessments: Assessments, bound: RoutineBound, *, within_s: float, page_max: int
+        self,
+        patients: Patients,
+        assessments: Assessments,
+        bound: RoutineBound,
+        keys: KeySource,
+        *,
+        within_s: float,
+        page_max: int,
     ) -> None:
         self._patients = patients
         self._assessments = assessments
         self._bound = bound
+        self._keys = keys
         self._within_s = within_s
         self._page_max = page_max
 
     async def patient(self, patient_id: str, *, with_contacts: bool) -> dict[str, Any] | None:
-        """A patient; None when there is none."""
+        """A patient, `forgotten` with when, by whom and why for one who was; None when there is none."""
         found = await self._bounded(self._patients.load(patient_id))
         if found is None:
             return None
+        if is_forgotten(found):
+            return {name: found[name] for name in ("patient_id", "programme_id", "enrolled_at", "forgotten")}
         told = {name: found.get(name) for name in ("patient_id", "programme_id", "enrolled_at", "locale", "zone", "routing")}
-        return told | dict(found["contacts"]) if with_contacts else told
+        key = self._keys.current().unwrap(patient_id, found["key"])
+        told["consents"] = opened_consents(found, key)
+        return told | opened_contacts(found, key) if with_contacts else told
 
     async def assessment(self, assessment_id: str) -> dict[str, Any] | None:
         """An accepted sheet; None when there is none."""
         found = await self._bounded(self._assessments.load(assessment_id))
-        return None if found is None or found["rejected"] is not None else shown(found)
+        if found is None or found["rejected"] is not None:
+            return None
+        return shown(found, await self._key_of(found["patient_id"]))
 
     async def assessments(self, patient_id: str, cursor: str | None) -> dict[str, Any]:
         """A page of a patient's sheets, newest first: `{items, next}`. Raises BadCursor."""
@@ -49,29 +66,26 @@ class Queries:
         page = list(found)[: self._page_max]
         more = len(found) > self._page_max
         following = _cursor(page[-1]) if more else None
-        return {"items": [shown(document) for document in page], "next": following}
+        key = await self._key_of(patient_id) if page else None
+        return {"items": [shown(document, key) for document in page], "next": following}
+
+    async def _key_of(self, patient_id: str) -> DataKey | None:
+        """The patient's key; None for one who was forgotten."""
+        found: Document | None = await self._bounded(self._patients.load(patient_id))
+        wrapped = None if found is None else found.get("key")
+        return None if wrapped is None else self._keys.current().unwrap(patient_id, wrapped)
 
     async def _bounded(self, work: Coroutine[Any, Any, Result]) -> Result:
-        try:
-            with self._bound.admitted():
-                reading = asyncio.ensure_future(work)
-                done, _ = await asyncio.wait((reading,), timeout=self._within_s)
-        except BaseException:
-            work.close()
-            raise
-        if not done:
-            reading.add_done_callback(lambda late: late.cancelled() or late.exception())
-            raise StoreSilent
-        return reading.result()
+        return await bounded(work, self._bound, self._within_s)
 
 
-def shown(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored sheet as a reader sees it."""
+def shown(document: Mapping[str, Any], key: DataKey | None) -> dict[str, Any]:
+    """A stored sheet as a reader sees it; without the patient's key its answers are gone."""
     return told(document) | {
         "patient_id": document["patient_id"],
         "instrument": document["instrument"],
         "instrument_version": document["instrument_version"],
-        "answers": document["answers"],
+        "answers": None if key is None else key.open(ANSWERS, document["answers"]),
         "answered_at": document["answered_at"],
         "accepted_at": document["accepted_at"],
     }

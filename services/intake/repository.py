@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from services.intake.domain.patient import card_of
 from services.intake.domain.record import Card
 from services.intake.ports import AlreadyThere, Document, PendingFlag, StoreSilent
+from shared.security.sealing import WRAPPED
 from shared.storage.documents import Documents
 from shared.storage.errors import DuplicateKey, StoreUnavailable
 from shared.storage.outbox import MongoOutbox, carry_trace
@@ -13,6 +14,7 @@ from shared.storage.outbox import MongoOutbox, carry_trace
 Result = TypeVar("Result")
 # Flag ids a document remembers: one sheet sent again on another day is another flag.
 FLAGS_REMEMBERED = 50
+KEYS_PAGE = 100
 
 
 class MongoAssessments:
@@ -28,6 +30,25 @@ class MongoAssessments:
         await _heard(
             self._documents.create_index([("express.at", 1)], name="express_at", partial={"express.at": {"$exists": True}})
         )
+        await _heard(self._documents.create_index([("key", 1)], name="own_key", partial={"key": {"$gt": ""}}))
+
+    async def forget_keys(self, patient_id: str) -> int:
+        """Forget the keys of a patient's refused sheets, a page of them."""
+        found = await _heard(
+            self._reads.find({"patient_id": patient_id, "key": {"$gt": ""}}, limit=KEYS_PAGE, fields={"patient_id": 1})
+        )
+        changes: list[tuple[Document, Document]] = [
+            ({"_id": one["_id"], "patient_id": patient_id}, {"$set": {"key": None}}) for one in found
+        ]
+        return await _heard(self._reads.update_each(changes))
+
+    async def stale_keys(self, kek_id: str, limit: int) -> Sequence[Document]:
+        """Refused sheets whose key has to be wrapped anew."""
+        return await _heard(self._reads.find(_wrapped_by_another(kek_id), limit=limit, fields={"patient_id": 1, "key": 1}))
+
+    async def replace_key(self, document_id: str, patient_id: str, old: str, new: str) -> None:
+        """Change a refused sheet's key if it is the old one still."""
+        await _heard(self._reads.update({"_id": document_id, "patient_id": patient_id, "key": old}, {"$set": {"key": new}}))
 
     async def insert(self, document: Document) -> None:
         """Write a new document."""
@@ -117,9 +138,28 @@ class MongoPatients:
         return await _heard(self._documents.find_one({"_id": patient_id}))
 
     async def card(self, patient_id: str) -> Card | None:
-        """Routing codes and country; the contacts are not read."""
-        found = await _heard(self._cards.find_one({"_id": patient_id}, {"routing": 1, "country": 1}))
+        """Routing codes, country and wrapped key; the contacts are not read."""
+        found = await _heard(self._cards.find_one({"_id": patient_id}, {"routing": 1, "country": 1, "key": 1}))
         return None if found is None else card_of(found)
+
+    async def prepare(self) -> None:
+        """Make sure of the index that finds keys to be wrapped anew; raises StoreSilent."""
+        await _heard(self._documents.create_index([("key", 1)], name="key", partial={"key": {"$gt": ""}}))
+
+    async def replace(self, document: Document, version: int) -> bool:
+        """Compare-and-set."""
+        carry_trace(document["outbox"])
+        return await _heard(self._documents.replace_if_version({"_id": document["_id"]}, version, document))
+
+    async def stale_keys(self, kek_id: str, limit: int) -> Sequence[Document]:
+        """Patients whose key has to be wrapped anew."""
+        return await _heard(self._documents.find(_wrapped_by_another(kek_id), limit=limit))
+
+
+def _wrapped_by_another(kek_id: str) -> Document:
+    # `w1.<KEK id>.…`: what stands before the first such token or after the last one; `/` is the character after the dot.
+    first, beyond = f"{WRAPPED}.{kek_id}.", f"{WRAPPED}.{kek_id}/"
+    return {"key": {"$gt": ""}, "$or": [{"key": {"$lt": first}}, {"key": {"$gte": beyond}}]}
 
 
 async def prepare_outbox(outbox: MongoOutbox) -> None:

@@ -35,6 +35,10 @@ class IntakeSettings(BaseSettings):
     page_max: int = Field(50, description="Records in one page of a list.")
     cards_max: int = Field(100_000, description="Patients whose routing codes are kept in memory.")
 
+    kek_look_s: float = Field(5.0, gt=0, description="How often the file of key-encryption keys is looked at.")
+    rewrap_s: float = Field(10.0, gt=0, description="How often a page of data keys is wrapped anew after a rotation.")
+    rewrap_batch: int = Field(100, ge=1, description="Data keys in such a page.")
+
     express_heartbeat_s: float = Field(10.0, description="How often the express lane says hello to each replica.")
     express_attempt_s: float = Field(1.0, description="How long one POST of the express lane may take.")
     express_posts: int = Field(4, description="POSTs under way to one replica.")

@@ -1,12 +1,15 @@
 """Time into intake: pending flags are sent again, confirmed ones cleared, indexes made once the store answers."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from services.intake.handlers.express import ExpressKeeper
+from services.intake.handlers.rewrap import Rewrapper
 from services.intake.ports import StoreSilent
+from shared.security.keks import KekFile, KeyUnavailable
 from shared.time.clock import Clock
 
 RETRY_S = 0.5
@@ -68,3 +71,19 @@ def express_timers(
 ) -> Sequence[Awaitable[None]]:
     """The loops of the express lane's second half."""
     return (every(rescan_s, keeper.rescan_once, clock, watch), every(clear_s, keeper.clear_once, clock))
+
+
+def key_timers(
+    keks: KekFile, rewrapper: Rewrapper, clock: Clock, *, look_s: float, rewrap_s: float
+) -> Sequence[Awaitable[None]]:
+    """The loops that look at the file of key-encryption keys, and wrap data keys anew after a rotation."""
+
+    async def look() -> None:
+        keks.refresh()
+
+    async def rewrap() -> None:
+        # Without a key-encryption key there is nothing to wrap with; the file's own trouble is told where it is read.
+        with contextlib.suppress(KeyUnavailable):
+            await rewrapper.rewrap_once()
+
+    return (every(look_s, look, clock), every(rewrap_s, rewrap, clock))

@@ -36,10 +36,13 @@ def publisher(bus: RoutinePublisher, topic_prefix: str, source: str, topic_of: M
                 time=entry["time"],
                 subject=patient_id,
                 programme_id=entry["data"]["programme_id"],
+                sequence=entry.get("sequence"),
                 correlation_id=entry.get("correlation_id"),
                 causation_id=entry.get("causation_id"),
                 traceparent=sending.traceparent,
             )
-            await bus.publish(topic, patient_id, envelope, orjson.dumps(entry["data"]))
+            # A tombstone: on a compacted topic it is what makes the patient's earlier records go.
+            value = None if entry.get("tombstone") else orjson.dumps(entry["data"])
+            await bus.publish(topic, patient_id, envelope, value)
 
     return publish

@@ -22,6 +22,9 @@ class DeploymentSettings(BaseSettings):
         description="Base URLs of every receiver of the express lane, comma-separated.",
     )
     service_token_file: Path = Field(description="File with this service's own bearer token.")
+    kek_file: Path | None = Field(
+        None, description="File with the key-encryption keys; without it nothing about a patient is stored, and flags still go."
+    )
     dev_issuer_key_file: Path = Field(description="File with the key that bearer tokens are verified with.")
 
     otlp_endpoint: str = Field("", description="Base URL of an OTLP/HTTP receiver of traces; empty = no traces are made.")

@@ -86,6 +86,12 @@ class PatientAddress(Phi[Mapping[str, Any]]):
     INNER: ClassVar[Any] = dict[str, Any]
 
 
+class CloseContact(Phi[Mapping[str, Any]]):
+    """Somebody close to a patient, and how they are reached."""
+
+    INNER: ClassVar[Any] = dict[str, Any]
+
+
 class Answers(Phi[Any]):
     """What a patient answered, in whatever shape it came."""
 

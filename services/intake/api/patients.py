@@ -1,14 +1,15 @@
-"""`/v1/patients`: enrolment, and a patient's record for those who care for them."""
+"""`/v1/patients`: enrolment, a patient's record for those who care for them, its changes and its end."""
 
-import re
-from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from services.intake.api.problems import not_found, told
+from services.intake.api.enrolment import ContactsTold, EnrolmentTold
+from services.intake.api.problems import gone, not_found, told
+from services.intake.domain.consents import UnknownPurpose
+from services.intake.handlers.forgetting import ForgettingHandler
 from services.intake.handlers.patients import PatientHandler
 from services.intake.queries import Queries
 from shared.chassis.http import Problem, authenticate, caller, json_response
@@ -16,59 +17,6 @@ from shared.chassis.idempotency import DOCUMENTED
 from shared.security.auth import Principal, TokenVerifier
 
 STAFF = ("clinician", "supervisor", "service")
-_PHONE = re.compile(r"\+[1-9]\d{5,14}\Z")
-_PHONE_NOISE = str.maketrans("", "", " -().")
-
-
-def _e164(told: str) -> str:
-    plain = told.translate(_PHONE_NOISE)
-    if not _PHONE.match(plain):
-        raise ValueError("not an E.164 number")
-    return plain
-
-
-def _zone(told: str) -> str:
-    try:
-        ZoneInfo(told)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("not a time zone") from None
-    return told
-
-
-Phone = Annotated[str, Field(max_length=32), AfterValidator(_e164)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class Location(BaseModel):
-    """Where the patient is: ISO 3166 country and a region code."""
-
-    model_config = ConfigDict(extra="ignore")
-    country: str = Field(pattern=r"^[A-Z]{2}$")
-    region: str = Field(min_length=1, max_length=100)
-
-
-class EmergencyContact(BaseModel):
-    """Whom to call when the patient cannot be reached."""
-
-    model_config = ConfigDict(extra="ignore")
-    name: Name
-    phone: Phone
-
-
-class Enrolment(BaseModel):
-    """What an enrolment needs."""
-
-    model_config = ConfigDict(extra="ignore")
-    name: Name
-    phone: Phone
-    email: str | None = Field(None, max_length=254)
-    locale: str = Field(min_length=2, max_length=35)
-    zone: Annotated[str, Field(max_length=64), AfterValidator(_zone)]
-    location: Location
-    emergency_contact: EmergencyContact | None = None
-    track: str | None = Field(None, max_length=32)
-    own_clinician_id: str | None = Field(None, max_length=64)
-    minor: bool | None = None
 
 
 class PatientId(BaseModel):
@@ -77,31 +25,85 @@ class PatientId(BaseModel):
     patient_id: str
 
 
-def patients_router(handler: PatientHandler, queries: Queries, verifier: TokenVerifier) -> APIRouter:
+class ConsentsTold(BaseModel):
+    """Consents given (true) and withdrawn (false); purposes that are not named stay as they are."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    consents: dict[str, bool]
+
+
+class Forget(BaseModel):
+    """Why a patient is forgotten: a code, because this stays."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    why: Literal["patient_request", "retention_over", "enrolled_by_mistake"]
+
+
+def patients_router(
+    handler: PatientHandler, forgetting: ForgettingHandler, queries: Queries, verifier: TokenVerifier
+) -> APIRouter:
     """Routes of patients."""
     router = APIRouter(tags=["patients"])
-    staff = caller(verifier, roles=STAFF)
+    staff, supervisor = caller(verifier, roles=STAFF), caller(verifier, roles=("supervisor",))
 
     @router.post("/v1/patients", status_code=201, response_model=PatientId, openapi_extra=DOCUMENTED)
-    async def post(request: Request, enrolment: Enrolment, principal: Annotated[Principal, Depends(staff)]) -> Response:
+    async def post(request: Request, enrolment: EnrolmentTold, principal: Annotated[Principal, Depends(staff)]) -> Response:
         """Enrol a patient; 200 when the same key and body come again, 409 for another body under a used key."""
         key = request.headers.get("idempotency-key")
         with told():
-            enrolled = await handler.enrol(principal.sub, key, enrolment.model_dump(mode="json"))
+            enrolled = await handler.enrol(principal.sub, key, enrolment.enrolment())
         if enrolled.kind == "conflict":
             raise Problem(409, "key-used", "This Idempotency-Key was used for another enrolment")
         return json_response({"patient_id": enrolled.patient_id}, 201 if enrolled.kind == "new" else 200)
 
     @router.get("/v1/patients/{patient_id}")
     async def get(request: Request, patient_id: str) -> Response:
-        """A patient; contacts and location only for those who care for them."""
+        """A patient; contacts and location only for those who care for them. 410 for one who was forgotten."""
         principal = authenticate(request, verifier)
-        if principal.role == "patient" and principal.sub != patient_id:
-            raise Problem(403, "forbidden", "A patient may reach their own record only")
+        _own_only(principal.role, principal.sub, patient_id)
         with told():
             found = await queries.patient(patient_id, with_contacts=principal.role in STAFF)
         if found is None:
             raise not_found()
+        if "forgotten" in found:
+            raise gone(found["forgotten"] if principal.role in STAFF else None)
         return json_response(found)
 
+    @router.put("/v1/patients/{patient_id}/contacts", dependencies=[Depends(staff)])
+    async def put_contacts(patient_id: str, contacts: ContactsTold) -> Response:
+        """Put contacts and location in the place of the old ones: `{patient_id, version}`."""
+        with told():
+            return json_response(_now(patient_id, await handler.change_contacts(patient_id, contacts.contacts())))
+
+    @router.put("/v1/patients/{patient_id}/consents")
+    async def put_consents(request: Request, patient_id: str, body: ConsentsTold) -> Response:
+        """Give or withdraw consents; a patient may do so for themselves: `{patient_id, version}`."""
+        principal = authenticate(request, verifier)
+        _own_only(principal.role, principal.sub, patient_id)
+        try:
+            with told():
+                return json_response(_now(patient_id, await handler.change_consents(patient_id, body.consents)))
+        except UnknownPurpose:
+            raise Problem(422, "unknown-purpose", "Nobody can agree to one of these purposes") from None
+
+    @router.post("/v1/patients/{patient_id}/forget")
+    async def forget(patient_id: str, body: Forget, principal: Annotated[Principal, Depends(supervisor)]) -> Response:
+        """Forget a patient for good; 409 while a case of theirs is open or a flag on its way. Again: 200, nothing changes."""
+        with told():
+            outcome = await forgetting.forget(patient_id, principal.sub, body.why)
+        if outcome == "no_such_patient":
+            raise not_found()
+        if outcome == "unsettled":
+            raise Problem(409, "case-open", "A risk case of this patient is open, or a flag on its way; close it first")
+        return json_response({"patient_id": patient_id, "forgotten": True})
+
     return router
+
+
+def _now(patient_id: str, version: int) -> dict[str, Any]:
+    return {"patient_id": patient_id, "version": version}
+
+
+def _own_only(role: str, sub: str, patient_id: str) -> None:
+    if role == "patient" and sub != patient_id:
+        raise Problem(403, "forbidden", "A patient may reach their own record only")

@@ -30,10 +30,11 @@ UNKNOWN_ROUTING: Mapping[str, Any] = Routing().model_dump(mode="json")
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the hot path knows of a patient: routing codes and the country that chooses the guidance."""
+    """What the hot path knows of a patient: routing codes, the country that chooses the guidance, the wrapped data key."""
 
     routing: Mapping[str, Any]
     country: str | None
+    key: str | None = None
 
     @property
     def track(self) -> str | None:
@@ -125,9 +126,9 @@ def record_id(programme_id: str, principal: str, patient_id: str, route: str, ke
     return derived_id(programme_id, principal, patient_id, route, key)
 
 
-def rejection_id(record: str, digest: str) -> str:
+def rejection_id(record: str, fingerprint: str) -> str:
     """The id of the document that keeps a refused answer sheet: one per record and content."""
-    return derived_id("rejected", record, digest)
+    return derived_id("rejected", record, fingerprint)
 
 
 def flag_id(record: str, finding: Finding, safety_digest: str, now_s: float) -> str:

@@ -1,7 +1,7 @@
 """One answer sheet as it came in: read, checked, scored, its safety items evaluated; and the document it becomes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from services.intake.domain import record, safety
@@ -12,9 +12,12 @@ from services.intake.domain.registry import Registry
 from services.intake.domain.score import Score
 from services.intake.domain.scoring import score
 from shared.contracts.assessment import AssessmentCompleted
+from shared.security.sealing import DataKey
 from shared.time.clock import epoch_s, iso
 from shared.time.ids import derived_id
 
+# The name under which answers are sealed: part of their associated data.
+ANSWERS = "answers"
 _TEXT_MAX = 128
 _TOLD_MAX = 256
 _TEXTS = ("instrument_version", "text_hash")
@@ -25,10 +28,10 @@ class Received:
     """What the caller sent: `body` is `raw` parsed as JSON, of any shape; `patient_id` what stood in the path."""
 
     principal: str
-    patient_id: str
-    key: str | None
-    raw: bytes
-    body: Any
+    patient_id: str = field(repr=False)
+    key: str | None = field(repr=False)
+    raw: bytes = field(repr=False)
+    body: Any = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,13 @@ class Sheet:
     programme_id: str
     principal: str
     patient_id: str
-    patient_told: str
+    patient_told: str = field(repr=False)
     record_id: str
-    digest: str
+    digest: str = field(repr=False)
     instrument: Instrument | None
-    answers: Any
-    content: Mapping[str, Any]
-    raw: bytes
+    answers: Any = field(repr=False)
+    content: Mapping[str, Any] = field(repr=False)
+    raw: bytes = field(repr=False)
     faults: tuple[Fault, ...]
     finding: safety.Finding | None
     flag_id: str | None
@@ -107,17 +110,18 @@ def look(received: Received, registry: Registry, programme_id: str, now_s: float
     )
 
 
-def accepted_document(sheet: Sheet, flag: Flag | None, *, prorate: bool) -> dict[str, Any]:
-    """The document of a valid sheet, its pending express entry and its outbox in it."""
+def accepted_document(sheet: Sheet, flag: Flag | None, key: DataKey, *, prorate: bool) -> dict[str, Any]:
+    """The document of a valid sheet, its answers sealed, its pending express entry and its outbox in it."""
     if sheet.instrument is None:
         raise ValueError("only a valid sheet can be accepted")
     scored = score(sheet.instrument, sheet.answers, prorate=prorate)
     return _document(sheet, sheet.record_id, flag) | {
         "rejected": None,
+        "digest": key.digest(sheet.digest.encode()),
         "instrument": sheet.instrument.id,
         "instrument_version": sheet.content.get("instrument_version") or sheet.instrument.version,
         "text_hash": sheet.content.get("text_hash"),
-        "answers": dict(sheet.answers),
+        "answers": key.seal(ANSWERS, dict(sheet.answers)),
         "status": scored.status,
         "total": scored.total,
         "band": scored.band,
@@ -128,15 +132,37 @@ def accepted_document(sheet: Sheet, flag: Flag | None, *, prorate: bool) -> dict
     }
 
 
-def rejected_document(sheet: Sheet, flag: Flag, why: str) -> dict[str, Any]:
-    """The document of a sheet that was refused but raised a flag; what was sent is kept as text, whatever shape it has."""
-    return _document(sheet, record.rejection_id(sheet.record_id, sheet.digest), flag) | {
+@dataclass(frozen=True, slots=True)
+class OwnKey:
+    """A data key of one refused sheet alone: its patient may not exist, or not be known yet."""
+
+    key: DataKey
+    wrapped: str
+    fingerprint: str
+
+
+def rejected_document(sheet: Sheet, flag: Flag, why: str, own: OwnKey | None) -> dict[str, Any]:
+    """The document of a sheet that was refused but raised a flag; what was sent is kept sealed, whatever shape it has.
+
+    Without a key nothing of it is kept but the flag: that must not wait for one.
+    """
+    kept: dict[str, Any] = {
         "rejected": why,
-        "patient_told": sheet.patient_told,
-        "sent": sheet.raw.decode(errors="replace"),
+        "digest": None,
+        "key": None,
+        "patient_told": None,
+        "sent": None,
         "faults": [{"item": fault.item, "code": fault.code} for fault in sheet.faults],
         "outbox": [],
     }
+    if own is not None:
+        kept |= {
+            "key": own.wrapped,
+            "patient_told": own.key.seal("patient_told", sheet.patient_told.encode(errors="replace").decode()),
+            "sent": own.key.seal("sent", sheet.raw.decode(errors="replace")),
+        }
+    fingerprint = flag.flag_id if own is None else own.fingerprint
+    return _document(sheet, record.rejection_id(sheet.record_id, fingerprint), flag) | kept
 
 
 def _document(sheet: Sheet, document_id: str, flag: Flag | None) -> dict[str, Any]:
@@ -147,7 +173,6 @@ def _document(sheet: Sheet, document_id: str, flag: Flag | None) -> dict[str, An
         "patient_id": sheet.patient_id,
         "programme_id": sheet.programme_id,
         "principal": sheet.principal,
-        "digest": sheet.digest,
         "accepted_at": iso(sheet.accepted_s),
         "accepted_s": sheet.accepted_s,
         "flag": None if flag is None else {"flag_id": flag.flag_id, "level": flag.level, "rule": flag.rule},

@@ -15,9 +15,10 @@ from services.intake.domain.answers import Fault
 from services.intake.domain.guidance import Guidance, GuidanceTable
 from services.intake.domain.record import Card, Flag, kept
 from services.intake.domain.registry import Registry
-from services.intake.domain.sheet import Received, Sheet, accepted_document, look, rejected_document
+from services.intake.domain.sheet import Received, Sheet, look
 from services.intake.handlers.directory import Directory
 from services.intake.handlers.express import ExpressKeeper
+from services.intake.handlers.sheets import SheetSealer
 from services.intake.ports import AlreadyThere, Assessments, Delivery, Lanes, Outbox, RoutineBound, StoreSilent
 from shared.telemetry.metrics import ANSWER_SECONDS, ANSWERS_ACCEPTED, FLAGS_RAISED
 from shared.time.clock import Clock
@@ -33,7 +34,6 @@ class AnswerSettings:
     flagged_s: float = 1.0
     routine_s: float = 3.0
     routing_read_s: float = 0.025
-    prorate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class AssessmentHandler:
         assessments: Assessments,
         directory: Directory,
         keeper: ExpressKeeper,
+        sealer: SheetSealer,
         outbox: Outbox,
         bound: RoutineBound,
         settings: AnswerSettings,
@@ -83,6 +84,7 @@ class AssessmentHandler:
         self._assessments = assessments
         self._directory = directory
         self._keeper = keeper
+        self._sealer = sealer
         self._outbox = outbox
         self._bound = bound
         self._settings = settings
@@ -113,7 +115,9 @@ class AssessmentHandler:
                 card = await self._card(sheet, self._directory.ask(sheet.patient_id) if sheet.may_exist else None, until_s)
             if card is None:
                 return Word("unknown_patient", self._guidance.for_anybody)
-            document = accepted_document(sheet, None, prorate=self._settings.prorate)
+            document = self._sealer.accepted(sheet, None, card)
+            if document is None:
+                return Word("unsure", self._guidance_of(card))
             writing = asyncio.ensure_future(self._keep(sheet, document, None))
             await self._wait((writing,), until_s)
             kept_ = _result(writing)
@@ -136,11 +140,11 @@ class AssessmentHandler:
                 return Word("unsure", self._guidance.for_anybody, delivery.flag, delivery.durable)
             kind = "stored" if card is not None else "unknown_patient"
         flag = delivery.flag
-        document = (
-            accepted_document(sheet, flag, prorate=self._settings.prorate)
-            if kind == "stored"
-            else rejected_document(sheet, flag, kind)
-        )
+        # Sealing comes here, when the flag is with both lanes: without a key the flag alone is kept, and the caller comes back.
+        document = self._sealer.accepted(sheet, flag, card) if kind == "stored" and card is not None else None
+        if document is None:
+            kind = "unsure" if kind == "stored" else kind
+            document = self._sealer.rejected(sheet, flag, kind)
         writing = asyncio.ensure_future(self._keep(sheet, document, flag))
         self._keeper.watch(delivery, _then_id(writing))
         if kind == "stored":
@@ -173,13 +177,13 @@ class AssessmentHandler:
             found = await self._assessments.load(document["_id"], sheet.patient_id)
             if found is None:
                 raise StoreSilent from None
-            if refused or found["digest"] == sheet.digest:
+            if refused or found["digest"] == document["digest"]:
                 if flag is not None:
                     await self._assessments.keep_pending(found["_id"], sheet.patient_id, kept(flag))
                 return _Kept("repeated", found["_id"], found)
             if flag is None:
                 return _Kept("conflict", found["_id"], found)
-            other = await self._keep(sheet, rejected_document(sheet, flag, "conflict"), flag)
+            other = await self._keep(sheet, self._sealer.rejected(sheet, flag, "conflict"), flag)
             return _Kept("conflict", other.document_id, found)
         self._outbox.wake(document["_id"], sheet.patient_id, document["outbox"])
         return _Kept("stored", document["_id"], document)

@@ -30,6 +30,10 @@ class Directory:
         if len(self._cards) > self._cards_max:
             self._cards.popitem(last=False)
 
+    def forget(self, patient_id: str) -> None:
+        """Drop a card that no longer holds."""
+        self._cards.pop(patient_id, None)
+
     def ask(self, patient_id: str) -> "asyncio.Task[Card | None]":
         """Read the card from the store, once however many ask; None = no such patient. The task raises StoreSilent.
 

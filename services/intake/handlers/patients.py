@@ -1,16 +1,35 @@
-"""Enrols patients: the id comes from caller and key, so that a retry is the same patient."""
+"""Enrols patients and changes what is known of them: contacts and consents are sealed before anything is written.
 
-import asyncio
-from collections.abc import Mapping
+The id of a patient comes from caller and key, so that a retry is the same patient. Without a key-encryption key nothing is
+stored: every method raises KeyUnavailable then, and StoreSilent and Busy like all routine work.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from services.intake.domain.patient import card_of, enrolled_document
-from services.intake.domain.record import PATIENTS_ROUTE, content_digest, record_id
+from services.intake.bounded import bounded
+from services.intake.domain import consents as consent_rules
+from services.intake.domain.patient import (
+    Contacts,
+    Document,
+    Enrolment,
+    card_of,
+    enrolled_document,
+    is_forgotten,
+    opened_consents,
+    with_consents,
+    with_contacts,
+)
+from services.intake.domain.record import PATIENTS_ROUTE, record_id
 from services.intake.handlers.directory import Directory
-from services.intake.ports import AlreadyThere, Outbox, Patients, RoutineBound, StoreSilent
+from services.intake.ports import AlreadyThere, KeySource, Outbox, Patients, RoutineBound, StoreSilent
+from shared.security.sealing import DataKey
 from shared.time.clock import Clock
 from shared.time.ids import fresh_id
+
+# How often a change is tried against others who change the same patient at the same time.
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +38,14 @@ class Enrolled:
 
     kind: Literal["new", "repeated", "conflict"]
     patient_id: str
+
+
+class NoSuchPatient(Exception):
+    """Nobody of this id is enrolled."""
+
+
+class Forgotten(Exception):
+    """This patient was forgotten; nothing about them can change any more."""
 
 
 class PatientHandler:
@@ -33,6 +60,7 @@ class PatientHandler:
         directory: Directory,
         outbox: Outbox,
         bound: RoutineBound,
+        keys: KeySource,
         within_s: float,
     ) -> None:
         self._programme_id = programme_id
@@ -41,31 +69,66 @@ class PatientHandler:
         self._directory = directory
         self._outbox = outbox
         self._bound = bound
+        self._keys = keys
         self._within_s = within_s
 
-    async def enrol(self, principal: str, key: str | None, told: Mapping[str, Any]) -> Enrolled:
-        """Store a new patient (majority). Raises StoreSilent and Busy; a retry with the same key is safe."""
-        with self._bound.admitted():
-            # Without a key two equal enrolments are two people: guessing that they are one would mix up two patients.
-            patient_id = record_id(self._programme_id, principal, "", PATIENTS_ROUTE, key) if key else fresh_id()
-            writing = asyncio.ensure_future(self._keep(patient_id, told))
-            done, _ = await asyncio.wait((writing,), timeout=self._within_s)
-            if not done:
-                writing.add_done_callback(lambda late: late.cancelled() or late.exception())
-                raise StoreSilent
-            return writing.result()
+    async def enrol(self, principal: str, key: str | None, told: Enrolment) -> Enrolled:
+        """Store a new patient (majority); a retry with the same key is safe."""
+        # Without a key two equal enrolments are two people: guessing that they are one would mix up two patients.
+        patient_id = record_id(self._programme_id, principal, "", PATIENTS_ROUTE, key) if key else fresh_id()
+        return await bounded(self._keep(patient_id, told), self._bound, self._within_s)
 
-    async def _keep(self, patient_id: str, told: Mapping[str, Any]) -> Enrolled:
-        digest = content_digest(dict(told))
-        document = enrolled_document(patient_id, self._programme_id, told, digest, self._clock.now_s())
+    async def change_contacts(self, patient_id: str, contacts: Contacts) -> int:
+        """Put these contacts in the place of the old ones; the patient's new version. Raises NoSuchPatient, Forgotten."""
+        now_s = self._clock.now_s()
+        return await self._changed(patient_id, lambda found, key: with_contacts(found, contacts, key, now_s))
+
+    async def change_consents(self, patient_id: str, told: Mapping[str, bool]) -> int:
+        """Set the named consents; the patient's new version. Raises NoSuchPatient, Forgotten, UnknownPurpose."""
+        now_s = self._clock.now_s()
+
+        def change(found: Document, key: DataKey) -> Document:
+            return with_consents(found, consent_rules.changed(opened_consents(found, key), told, now_s), key, now_s)
+
+        return await self._changed(patient_id, change)
+
+    async def _keep(self, patient_id: str, told: Enrolment) -> Enrolled:
+        keks = self._keys.current()
+        key, wrapped = keks.new_key(patient_id)
+        document = enrolled_document(patient_id, self._programme_id, told, key, wrapped, self._clock.now_s())
         try:
             await self._patients.insert(document)
         except AlreadyThere:
             found = await self._patients.load(patient_id)
             if found is None:
                 raise StoreSilent from None
-            self._directory.learn(patient_id, card_of(found))
-            return Enrolled("repeated" if found["digest"] == digest else "conflict", patient_id)
-        self._directory.learn(patient_id, card_of(document))
+            if is_forgotten(found):
+                return Enrolled("conflict", patient_id)
+            self._learn(found)
+            same = found["digest"] == told.digest(keks.unwrap(patient_id, found["key"]))
+            return Enrolled("repeated" if same else "conflict", patient_id)
+        self._learn(document)
         self._outbox.wake(patient_id, patient_id, document["outbox"])
         return Enrolled("new", patient_id)
+
+    async def _changed(self, patient_id: str, change: Callable[[Document, DataKey], Document]) -> int:
+        return await bounded(self._change(patient_id, change), self._bound, self._within_s)
+
+    async def _change(self, patient_id: str, change: Callable[[Document, DataKey], Document]) -> int:
+        for _ in range(ATTEMPTS):
+            found = await self._patients.load(patient_id)
+            if found is None:
+                raise NoSuchPatient
+            if is_forgotten(found):
+                raise Forgotten
+            new = change(found, self._keys.current().unwrap(patient_id, found["key"]))
+            if await self._patients.replace(new, found["version"]):
+                self._learn(new)
+                self._outbox.wake(patient_id, patient_id, new["outbox"][len(found["outbox"]) :])
+                return int(new["version"])
+        raise StoreSilent
+
+    def _learn(self, document: Document) -> None:
+        card = card_of(document)
+        if card is not None:
+            self._directory.learn(document["patient_id"], card)

@@ -19,6 +19,7 @@ from deploy.local.processes import eventually
 from shared.chassis.settings import DeploymentSettings
 from shared.contracts.topics import Topic
 from shared.security.auth import FLAG_WRITE, TokenIssuer
+from shared.security.keks import fresh_kek_line
 from shared.storage.mongo import MongoStore, connect
 from shared.time.ids import fresh_id
 from tests.integration.conformance.receiver import Receiver
@@ -46,6 +47,7 @@ class Intake:
         self.armed = home / "armed"
         self._session: aiohttp.ClientSession | None = None
         (home / "key").write_bytes(KEY)
+        (home / "kek").write_text(fresh_kek_line("test"))
         (home / "token").write_text(TokenIssuer(KEY).issue("intake", "service", [FLAG_WRITE]))
 
     @property
@@ -57,6 +59,7 @@ class Intake:
             "VIGIL_CRISIS_URLS": ",".join(receiver.url for receiver in self.receivers),
             "VIGIL_SERVICE_TOKEN_FILE": str(self.home / "token"),
             "VIGIL_DEV_ISSUER_KEY_FILE": str(self.home / "key"),
+            "VIGIL_KEK_FILE": str(self.home / "kek"),
             "VIGIL_INTAKE_PORT": str(self.port),
             "VIGIL_INTAKE_WARM_UP_S": "3",
             # Nothing in these tests is decided by how quick the machine is.

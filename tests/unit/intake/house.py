@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from services.intake.api.enrolment import EnrolmentTold
+from services.intake.domain.patient import Enrolment
 from services.intake.domain.sheet import Received
 from services.intake.gateways.bound import CountedBound
 from services.intake.gateways.files import load_guidance
@@ -15,11 +17,16 @@ from services.intake.gateways.lanes import CrisisLanes
 from services.intake.handlers.assessments import AnswerSettings, AssessmentHandler, Word
 from services.intake.handlers.directory import Directory
 from services.intake.handlers.express import ExpressKeeper, RescanSettings
+from services.intake.handlers.forgetting import ForgettingHandler
 from services.intake.handlers.patients import PatientHandler
+from services.intake.handlers.rewrap import Rewrapper
+from services.intake.handlers.sheets import SheetSealer
+from services.intake.projections import MongoCases
 from services.intake.queries import Queries
 from services.intake.repository import MongoAssessments, MongoPatients
 from shared.bus.express import Item
 from shared.bus.wire import LaneFailed
+from shared.security.keks import Keks, KeyUnavailable, fresh_kek_line
 from shared.storage.errors import StoreUnavailable
 from shared.storage.memory import MemoryDocuments
 from shared.time.clock import Clock, SystemClock
@@ -127,6 +134,23 @@ class WokenOutbox:
         self.entries.extend(entries)
 
 
+class Keys:
+    """The key-encryption keys, which may go away."""
+
+    def __init__(self) -> None:
+        self.keks: Keks | None = Keks.read(fresh_kek_line("one"))
+
+    def current(self) -> Keks:
+        if self.keks is None:
+            raise KeyUnavailable("no_kek_file")
+        return self.keks
+
+
+def enrolment(**others: Any) -> Enrolment:
+    """An enrolment as the rules see it."""
+    return EnrolmentTold.model_validate(ENROLMENT | others).enrolment()
+
+
 class House:
     """All of intake but its sockets."""
 
@@ -134,9 +158,12 @@ class House:
         self.clock = clock or SystemClock()
         self.replicas = [Lane(), Lane()]
         self.bus = Lane()
-        self.sheets, self.people = Documents(), Documents()
+        self.sheets, self.people, self.heard = Documents(), Documents(), Documents()
+        self.keys = Keys()
+        self.prorate = False
         self.assessments = MongoAssessments(self.sheets, self.sheets)
         self.patients = MongoPatients(self.people, self.people)
+        self.cases = MongoCases(self.heard, self.sheets)
         self.outbox = WokenOutbox()
         self.bound = CountedBound(routine_max)
         self.guidance = load_guidance("US")
@@ -157,6 +184,7 @@ class House:
             assessments=self.assessments,
             directory=self.directory,
             keeper=self.keeper,
+            sealer=SheetSealer(self.keys, prorate=self.prorate),
             outbox=self.outbox,
             bound=self.bound,
             settings=self.answer,
@@ -168,13 +196,33 @@ class House:
             directory=self.directory,
             outbox=self.outbox,
             bound=self.bound,
+            keys=self.keys,
             within_s=WITHIN_S,
         )
-        self.queries = Queries(self.patients, self.assessments, self.bound, within_s=WITHIN_S, page_max=2)
+        self.forgetting = ForgettingHandler(
+            clock=self.clock,
+            patients=self.patients,
+            assessments=self.assessments,
+            cases=self.cases,
+            directory=self.directory,
+            outbox=self.outbox,
+            bound=self.bound,
+            within_s=WITHIN_S,
+        )
+        self.rewrapper = Rewrapper(
+            patients=self.patients,
+            assessments=self.assessments,
+            directory=self.directory,
+            outbox=self.outbox,
+            keys=self.keys,
+            clock=self.clock,
+            batch_max=2,
+        )
+        self.queries = Queries(self.patients, self.assessments, self.bound, self.keys, within_s=WITHIN_S, page_max=2)
 
     async def enrol(self, key: str = "p") -> str:
         """A patient."""
-        return (await self.enrolment.enrol("clinician", key, ENROLMENT)).patient_id
+        return (await self.enrolment.enrol("clinician", key, enrolment())).patient_id
 
     async def send(self, patient_id: str, q9: Any = 3, key: str | None = "k", **others: Any) -> Word:
         """An answer sheet whose item 9 is this."""

@@ -28,7 +28,7 @@ class Client:
         app = make_app("intake", readiness=dict, extra_for_all_errors=lambda _request: EXTRA)
         post = post_answers(house.handler, verifier)
         app.include_router(assessments_router(post, house.queries, verifier, house.guidance))
-        app.include_router(patients_router(house.enrolment, house.queries, verifier))
+        app.include_router(patients_router(house.enrolment, house.forgetting, house.queries, verifier))
         self.app: ASGIApp = DirectRoutes(app, {("POST", ANSWERS_PATH): post}, extra_for_all_errors=lambda _request: EXTRA)
 
     async def send(self, patient_id: str, answers: Any, key: str = "k") -> Answer:

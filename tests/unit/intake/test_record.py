@@ -7,12 +7,14 @@ import orjson
 import pytest
 
 from services.intake.domain.record import Card, kept, opaque_patient_id, revived
-from services.intake.domain.sheet import Received, Sheet, accepted_document, look, rejected_document
+from services.intake.domain.sheet import OwnKey, Received, Sheet, accepted_document, look, rejected_document
 from services.intake.gateways.instruments import load_registry
 from shared.contracts.assessment import AssessmentCompleted
 from shared.contracts.risk import RiskFlagged
+from shared.security.sealing import DataKey
 
 NOW_S = 1_700_000_000.0
+KEY = DataKey("patient-1", "0a0a0a0a", b"k" * 32)
 REGISTRY = load_registry().registry
 BODY: dict[str, Any] = {"instrument": "phq9", "answers": {f"q{n}": 1 for n in range(1, 10)}}
 
@@ -149,19 +151,39 @@ def test_a_pending_entry_gives_back_the_flag_with_its_true_age() -> None:
 def test_an_accepted_document_holds_flag_event_and_state_in_one() -> None:
     sheet = looked(with_q9(3))
     flag = sheet.flag(None)
-    document = accepted_document(sheet, flag, prorate=False)
+    document = accepted_document(sheet, flag, KEY, prorate=False)
     assert [entry["flag_id"] for entry in document["express"]] == [sheet.flag_id]
     (entry,) = document["outbox"]
     event = AssessmentCompleted.model_validate(entry["data"])
     assert (event.assessment_id, event.flag_id, event.total) == (document["_id"], sheet.flag_id, document["total"])
     assert "answers" not in entry["data"]
+    assert KEY.open("answers", document["answers"]) == dict(sheet.answers)
     assert document["tasks"] == []
-    assert accepted_document(looked(with_q9(None)), None, prorate=False)["tasks"] == ["item9_unknown"]
+    assert accepted_document(looked(with_q9(None)), None, KEY, prorate=False)["tasks"] == ["item9_unknown"]
 
 
 def test_a_rejected_document_is_one_per_record_and_content() -> None:
     one, two = looked(with_q9(4)), looked(with_q9(5))
-    documents = [rejected_document(sheet, flag, "invalid") for sheet in (one, two) if (flag := sheet.flag(None))]
+    own = [OwnKey(KEY, "wrapped", f"fingerprint {number}") for number in (1, 2)]
+    sheets = ((one, own[0]), (two, own[1]), (two, own[1]))
+    documents = [rejected_document(sheet, flag, "invalid", key) for sheet, key in sheets if (flag := sheet.flag(None))]
     assert len({document["_id"] for document in documents}) == 2
     assert {document["record_id"] for document in documents} == {one.record_id}
     assert one.record_id not in {document["_id"] for document in documents}, "a good sheet under the key must still fit in"
+    assert KEY.open("sent", documents[0]["sent"]) == one.raw.decode()
+    assert documents[0]["key"] == "wrapped"
+
+
+def test_without_a_key_a_rejected_document_keeps_the_flag_and_nothing_that_was_sent() -> None:
+    sheet = looked(with_q9(4))
+    flag = sheet.flag(None)
+    assert flag is not None
+    document = rejected_document(sheet, flag, "invalid", None)
+    assert [entry["flag_id"] for entry in document["express"]] == [flag.flag_id]
+    assert (document["sent"], document["patient_told"], document["key"], document["digest"]) == (None, None, None, None)
+
+
+def test_what_was_received_shows_itself_to_nobody() -> None:
+    body = {"instrument": "phq9", "answers": {"q1": "Zebedee"}}
+    shown = f"{Received('ana', 'Zebedee', 'Zebedee', orjson.dumps(body), body)!r} {looked(body)!r}"
+    assert "Zebedee" not in shown
