@@ -40,7 +40,12 @@ class Times:
     known: float = 86_400.0
     store_operation: float = 2.0
     peer_table: float = 1.0
+    peer_again: float = 2.0
     link_life: float = 259_200.0
+    roster_poll: float = 0.500
+    roster_horizon: float = 1_209_600.0
+    gap_scan: float = 300.0
+    gap_ahead: float = 1_209_600.0
 
     def retry_after(self, attempts: int) -> float:
         """Spacing before attempt number `attempts` (0 = the first), counted from the start of the one before."""

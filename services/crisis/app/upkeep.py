@@ -1,7 +1,7 @@
 """The loops behind one replica that nobody calls, each begun again when it dies."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -12,7 +12,7 @@ from services.crisis.app.core import Core
 from services.crisis.clock import CrisisClock
 from services.crisis.gateways.journal import DiskJournal
 from services.crisis.gateways.pages import page_session
-from services.crisis.gateways.peers import table_of
+from services.crisis.gateways.peers import PeerSilent, table_of
 from services.crisis.observed import LOOP_LAG, OPEN_CASES, UNRECORDED
 from services.crisis.restore import SegmentExpiry, expire
 from shared.time.clock import SystemClock
@@ -44,12 +44,16 @@ class Upkeep:
         self._token = token
 
     async def catch_up(self) -> None:
-        """Ask the peers for their table, then look at every case anew, whatever came of that."""
-        try:
-            async with page_session() as session:
-                await asyncio.gather(*(self._hear_table(session, url) for url in self._peer_urls))
-        finally:
-            self._core.engine.reconsider_all()
+        """Ask the peers for their table, then look at every case anew, whatever came of that; a peer that did not answer is
+        asked until it has: without a store it may be the only one who knows that somebody has a patient."""
+        async with page_session() as session:
+            try:
+                silent = await self._ask(session, self._peer_urls)
+            finally:
+                self._core.engine.reconsider_all()
+            while silent:
+                await self._core.clock.sleep(self._core.times.peer_again)
+                silent = await self._ask(session, silent)
 
     async def tidy(self) -> None:
         """Closed flags that are old leave memory; gauges are set."""
@@ -74,6 +78,14 @@ class Upkeep:
                 continue
             if gone:
                 log.info("journal_segments_removed", count=gone)
+
+    async def _ask(self, session: ClientSession, urls: Sequence[str]) -> list[str]:
+        """Hear the tables of these peers; those that did not tell all of it."""
+        told = await asyncio.gather(*(self._hear_table(session, url) for url in urls), return_exceptions=True)
+        for one in told:
+            if isinstance(one, BaseException) and not isinstance(one, PeerSilent):
+                raise one
+        return [url for url, one in zip(urls, told, strict=True) if isinstance(one, PeerSilent)]
 
     async def _hear_table(self, session: ClientSession, url: str) -> None:
         async for told in table_of(session, url, self._token, self._core.times.peer_table):

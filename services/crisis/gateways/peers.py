@@ -107,10 +107,14 @@ async def pumps_to(
         yield tuple([await stack.enter_async_context(pump) for pump in pumps])
 
 
+class PeerSilent(Exception):
+    """A peer stopped answering before it had told everything."""
+
+
 async def table_of(
     session: aiohttp.ClientSession, url: str, token: str, timeout_s: float
 ) -> AsyncIterator[list[dict[str, Any]]]:
-    """What a peer knows, as wire facts, page by page (each within `timeout_s`); ends early when the peer stops answering."""
+    """What a peer knows, as wire facts, page by page (each within `timeout_s`); raises PeerSilent after the pages that came."""
     place: str | None = ""
     while place is not None:
         try:
@@ -121,9 +125,9 @@ async def table_of(
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
             ) as response:
                 if response.status != 200:
-                    return
+                    raise PeerSilent
                 body = orjson.loads(await response.read())
             facts, place = list(body["facts"]), body.get("next")
         except (aiohttp.ClientError, OSError, TimeoutError, KeyError, TypeError, ValueError):
-            return
+            raise PeerSilent from None
         yield facts

@@ -149,7 +149,7 @@ class Lane:
             link=lambda flag_id, person, expires: f"http://x/a/{flag_id[:8]}",
         )
         self.engine = self._engine()
-        self.clerk.hear = lambda patient_id, items: self.engine.hear(patient_id, items, keep=False)
+        self.clerk.hear = lambda patient_id, items: self.engine.hear(patient_id, items)
         self.clerk.say = self.engine.say
         self.clerk.shift = self.table.shift
         self.clerk.next_due = self.engine.next_due
