@@ -16,27 +16,32 @@ from fastapi import Request
 from starlette.types import ASGIApp
 
 from services.intake.api.assessments import ANSWERS_PATH, assessments_router, post_answers
+from services.intake.api.drafts import drafts_router
 from services.intake.api.patients import patients_router
+from services.intake.api.tasks import tasks_router
+from services.intake.domain.task import TO_OPEN
 from services.intake.gateways.bound import CountedBound
-from services.intake.gateways.bus import publisher
+from services.intake.gateways.bus import opener, publisher
 from services.intake.gateways.files import load_guidance
-from services.intake.gateways.instruments import load_registry
+from services.intake.gateways.instruments import load_registry, say_what_is_refused
 from services.intake.gateways.lanes import CrisisLanes
 from services.intake.handlers.assessments import AnswerSettings, AssessmentHandler
 from services.intake.handlers.cases import CaseHandler
 from services.intake.handlers.directory import Directory
+from services.intake.handlers.drafts import AbandonedDrafts
 from services.intake.handlers.express import ExpressKeeper, RescanSettings
 from services.intake.handlers.forgetting import ForgettingHandler
 from services.intake.handlers.patients import PatientHandler
 from services.intake.handlers.rewrap import Rewrapper
 from services.intake.handlers.sheets import SheetSealer
+from services.intake.handlers.tasks import TaskHandler
 from services.intake.ports import StoreSilent
 from services.intake.projections import MongoCases
-from services.intake.queries import Queries
-from services.intake.repository import MongoAssessments, MongoPatients, prepare_outbox
+from services.intake.queries import Queries, TaskQueries
+from services.intake.repository import MongoAssessments, MongoPatients, MongoTasks, prepare_outbox
 from services.intake.settings import IntakeSettings
 from services.intake.subscribers import subscriptions
-from services.intake.timers import StoreWatch, express_timers, key_timers, until_done
+from services.intake.timers import StoreWatch, every, express_timers, key_timers, until_done
 from shared.bus.express import Pump, PumpSettings, flags_confirmed
 from shared.bus.producer import ProducerSettings
 from shared.chassis.direct import DirectRoutes
@@ -50,7 +55,7 @@ from shared.contracts.topics import RISK
 from shared.security.auth import TokenVerifier
 from shared.security.keks import KekFile
 from shared.storage.documents import Store
-from shared.storage.outbox import MongoOutbox, Relay
+from shared.storage.outbox import MongoOutbox, Relay, RelaySettings
 from shared.time.clock import Clock, SystemClock
 
 RISK_FLAGS_PATH = "/v1/risk-flags"
@@ -104,25 +109,30 @@ class _Intake:
         self.warm = False
         self.keks = KekFile(deployment.kek_file)
         self.keks.refresh()
+        self.loaded = load_registry(settings.instruments_dir, settings.acknowledged)
 
     async def start(self) -> Composed:
         """Build, connect in the background, begin to keep flags alive."""
+        say_what_is_refused(self.loaded)
         store = await self.stack.enter_async_context(self.outside.store(self.deployment.database("intake")))
         await self._build_lanes()
         self._build_store(store)
         self._build_handlers()
-        outboxes = (self.outbox_of_assessments, self.outbox_of_patients)
+        outboxes = (self.outbox_of_assessments, self.outbox_of_patients, self.outbox_of_tasks)
         prepare: list[Callable[[], Awaitable[object]]] = [
             self.mongo_assessments.prepare,
             self.mongo_patients.prepare,
             self.cases.prepare,
+            self.tasks.prepare,
         ]
         prepare += [partial(prepare_outbox, outbox) for outbox in outboxes]
         self._run(
             until_done(prepare, self.clock, self.watch),
             self.relay_of_assessments.run(),
             self.relay_of_patients.run(),
+            self.relay_of_tasks.run(),
             self._warm_up(),
+            every(self.settings.draft_look_s, self.drafts.look_once, self.clock),
             *express_timers(self.keeper, self.clock, self.watch, rescan_s=self.settings.rescan_s, clear_s=self.rescan.clear_s),
             *key_timers(
                 self.keks, self.rewrapper, self.clock, look_s=self.settings.kek_look_s, rewrap_s=self.settings.rewrap_s
@@ -138,6 +148,7 @@ class _Intake:
         """Before going away: clear and publish what is already known to be done; the rest is found after the next start."""
         await self.relay_of_assessments.flush(STOP_S)
         await self.relay_of_patients.flush(STOP_S)
+        await self.relay_of_tasks.flush(STOP_S)
         with contextlib.suppress(StoreSilent):
             await self.keeper.clear_once()
 
@@ -193,16 +204,30 @@ class _Intake:
         publish = publisher(self.wrap("bus", self.bus), self.deployment.topic_prefix)
         self.relay_of_assessments = Relay(self.outbox_of_assessments, publish, self.clock)
         self.relay_of_patients = Relay(self.outbox_of_patients, publish, self.clock)
+        self.tasks = MongoTasks(store.documents("tasks", operations_max=routine))
+        self.task_handler = TaskHandler(self.tasks, self.clock, self.bound, within_s=self.settings.routine_answer_s)
+        self.outbox_of_tasks = MongoOutbox(reads, field=TO_OPEN)
+        # At once: whoever has just answered may look for it.
+        self.relay_of_tasks = Relay(self.outbox_of_tasks, opener(self.task_handler.open), self.clock, RelaySettings(beat_s=0.0))
 
     def _build_handlers(self) -> None:
         settings = self.settings
         directory = Directory(self.patients, settings.cards_max)
         self.rescan = RescanSettings(rescan_s=settings.rescan_s)
         self.keeper = ExpressKeeper(self.lanes, self.assessments, self.clock, self.rescan, self.cases)
+        self.drafts = AbandonedDrafts(
+            programme_id=self.deployment.programme_id,
+            assessments=self.assessments,
+            lanes=self.lanes,
+            keeper=self.keeper,
+            directory=directory,
+            clock=self.clock,
+            after_s=settings.draft_abandoned_s,
+        )
         self.assessment_handler = AssessmentHandler(
             programme_id=self.deployment.programme_id,
             clock=self.clock,
-            instruments=load_registry().registry,
+            instruments=self.loaded.registry,
             guidance=self.guidance,
             lanes=self.lanes,
             assessments=self.assessments,
@@ -210,6 +235,7 @@ class _Intake:
             keeper=self.keeper,
             sealer=SheetSealer(self.keks, prorate=settings.prorate),
             outbox=self.relay_of_assessments,
+            tasks=self.relay_of_tasks,
             bound=self.bound,
             settings=AnswerSettings(
                 flagged_s=settings.flagged_answer_s,
@@ -225,6 +251,7 @@ class _Intake:
             within_s=settings.routine_answer_s,
             page_max=settings.page_max,
         )
+        self.task_queries = TaskQueries(self.tasks, self.bound, within_s=settings.routine_answer_s, page_max=settings.page_max)
         self._build_patients(directory)
 
     def _build_patients(self, directory: Directory) -> None:
@@ -272,13 +299,16 @@ class _Intake:
         post = post_answers(self.assessment_handler, verifier)
         app.include_router(assessments_router(post, self.queries, verifier, self.guidance))
         app.include_router(patients_router(self.patient_handler, self.forgetting, self.queries, verifier))
+        app.include_router(drafts_router(self.assessment_handler, self.queries, verifier, self.guidance))
+        app.include_router(tasks_router(self.task_handler, self.task_queries, verifier))
         direct = {("POST", ANSWERS_PATH): post}
         # Only its answers tell whether a sheet carries a flag.
         return DirectRoutes(app, direct, extra_for_all_errors=self._extra_for_all_errors, lane="undecided")
 
     def _extra_for_all_errors(self, request: Request) -> dict[str, Any]:
         extra: dict[str, Any] = {"guidance": self.guidance.for_anybody}
-        if request.method == "POST" and request.url.path.endswith("/assessments"):
+        path = request.url.path
+        if (request.method == "POST" and path.endswith("/assessments")) or (request.method == "PUT" and "/drafts/" in path):
             extra |= {"flag": None, "flagged": False}
         return extra
 
@@ -288,9 +318,9 @@ class _Intake:
     def _alarms(self) -> dict[str, bool]:
         receivers = {f"receiver_{number}_lost": not pump.alive for number, pump in enumerate(self.pumps)}
         # Never a reason to be unready: a flag needs no key, and an unready intake takes no flag.
-        sealing = {"sealing_unavailable": self.keks.trouble is not None}
+        own = {"sealing_unavailable": self.keks.trouble is not None, "instrument_file_refused": bool(self.loaded.refused)}
         known = {"store_silent": self.watch.silent, "bus_lost": not self.producer.connected}
-        return known | sealing | receivers | dict(self.reader.alarms())
+        return known | own | receivers | dict(self.reader.alarms())
 
     async def _warm_up(self) -> None:
         # A first flag should find everything connected; but it must also find a way in when something never comes.

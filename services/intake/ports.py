@@ -97,6 +97,23 @@ class Assessments(Protocol):
         """Accepted sheets of a patient, newest first, older than `before` (accepted, id); raises StoreSilent."""
         ...
 
+    async def save_draft(self, document: Document) -> None:
+        """Put a draft in the place of the one before it; flags it ever raised, and entries that wait, stay. Raises StoreSilent."""
+        ...
+
+    async def abandoned_drafts(self, before_s: float, limit: int) -> Sequence[Document]:
+        """Drafts that left something open and were not saved since, oldest first; raises StoreSilent."""
+        ...
+
+    async def handed_in_since(self, patient_id: str, instrument: str, since_s: float) -> bool:
+        """Whether a sheet of this instrument was accepted then or later; raises StoreSilent."""
+        ...
+
+    async def settle_draft(self, document_id: str, patient_id: str, flag_id: str, entry: Mapping[str, Any] | None) -> bool:
+        """Settle what a draft left open, as long as it is this flag, with its pending express entry if it is raised; whether
+        it was settled by this. Raises StoreSilent."""
+        ...
+
     async def keep_pending(self, document_id: str, patient_id: str, entry: Mapping[str, Any]) -> None:
         """Add a pending express entry to an existing document unless it had this flag before; raises StoreSilent."""
         ...
@@ -163,6 +180,28 @@ class OpenCases(Protocol):
 
     async def unsettled(self, patient_id: str) -> bool:
         """Whether a case of this patient is open, or a flag of theirs in no case that was closed; raises StoreSilent."""
+        ...
+
+
+class Tasks(Protocol):
+    """What sheets have left for a human."""
+
+    async def insert(self, document: Document) -> None:
+        """Open a task; raises AlreadyThere, StoreSilent."""
+        ...
+
+    async def load(self, task_id: str) -> Document | None:
+        """One task; raises StoreSilent."""
+        ...
+
+    async def page(
+        self, patient_id: str | None, state: str | None, before: tuple[float, str] | None, limit: int
+    ) -> Sequence[Document]:
+        """Tasks, newest first, older than `before` (opened, id); raises StoreSilent."""
+        ...
+
+    async def close(self, task_id: str, by: str, at: str) -> None:
+        """Close a task if it is open; raises StoreSilent."""
         ...
 
 

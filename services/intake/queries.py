@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 import orjson
 
 from services.intake.bounded import bounded
+from services.intake.domain.documents import ANSWERS, DRAFT, SENT, SETTINGS, UNSCORED, draft_id
 from services.intake.domain.patient import is_forgotten, opened_consents, opened_contacts
-from services.intake.domain.sheet import ANSWERS
-from services.intake.ports import Assessments, Document, KeySource, Patients, RoutineBound
+from services.intake.handlers.tasks import task_shown
+from services.intake.ports import Assessments, Document, KeySource, Patients, RoutineBound, Tasks
 from shared.security.sealing import DataKey
 
 Result = TypeVar("Result")
@@ -65,9 +66,28 @@ class Queries:
         found = await self._bounded(self._assessments.of_patient(patient_id, before, self._page_max + 1))
         page = list(found)[: self._page_max]
         more = len(found) > self._page_max
-        following = _cursor(page[-1]) if more else None
+        following = _cursor(page[-1], "accepted_s") if more else None
         key = await self._key_of(patient_id) if page else None
         return {"items": [shown(document, key) for document in page], "next": following}
+
+    async def draft(self, patient_id: str, instrument: str) -> dict[str, Any] | None:
+        """What a patient has saved of a sheet; None when nothing, or when the sheet was handed in since."""
+        found = await self._bounded(self._assessments.load(draft_id(patient_id, instrument), patient_id))
+        if found is None or found["rejected"] != DRAFT:
+            return None
+        since = self._assessments.handed_in_since(patient_id, instrument, found["accepted_s"])
+        handed_in = await self._bounded(since)
+        key = await self._key_of(patient_id)
+        if handed_in or key is None:
+            return None
+        return {
+            "instrument": found["instrument"],
+            "instrument_version": found["instrument_version"],
+            "answers": key.open(ANSWERS, found["answers"]),
+            "context": _opened(found, SETTINGS, key),
+            "saved_at": found["accepted_at"],
+            "saves": found["saves"],
+        }
 
     async def _key_of(self, patient_id: str) -> DataKey | None:
         """The patient's key; None for one who was forgotten."""
@@ -79,6 +99,24 @@ class Queries:
         return await bounded(work, self._bound, self._within_s)
 
 
+class TaskQueries:
+    """Reads of tasks. Raises StoreSilent and Busy."""
+
+    def __init__(self, tasks: Tasks, bound: RoutineBound, *, within_s: float, page_max: int) -> None:
+        self._tasks = tasks
+        self._bound = bound
+        self._within_s = within_s
+        self._page_max = page_max
+
+    async def page(self, patient_id: str | None, state: str | None, cursor: str | None) -> dict[str, Any]:
+        """A page of tasks, newest first: `{items, next}`. Raises BadCursor."""
+        reading = self._tasks.page(patient_id, state, _place(cursor), self._page_max + 1)
+        found = list(await bounded(reading, self._bound, self._within_s))
+        page = found[: self._page_max]
+        following = _cursor(page[-1], "opened_s") if len(found) > self._page_max else None
+        return {"items": [task_shown(task) for task in page], "next": following}
+
+
 def shown(document: Mapping[str, Any], key: DataKey | None) -> dict[str, Any]:
     """A stored sheet as a reader sees it; without the patient's key its answers are gone."""
     return told(document) | {
@@ -86,9 +124,18 @@ def shown(document: Mapping[str, Any], key: DataKey | None) -> dict[str, Any]:
         "instrument": document["instrument"],
         "instrument_version": document["instrument_version"],
         "answers": None if key is None else key.open(ANSWERS, document["answers"]),
+        "context": _opened(document, SETTINGS, key),
+        "corrects": document.get("corrects"),
         "answered_at": document["answered_at"],
         "accepted_at": document["accepted_at"],
+        # What nobody could score is shown as it came.
+        **({"sent": _opened(document, SENT, key)} if document["status"] == UNSCORED else {}),
     }
+
+
+def _opened(document: Mapping[str, Any], name: str, key: DataKey | None) -> Any:
+    sealed = document.get(name)
+    return None if key is None or sealed is None else key.open(name, sealed)
 
 
 def told(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,8 +152,8 @@ def told(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _cursor(document: Mapping[str, Any]) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([document["accepted_s"], document["_id"]])).decode().rstrip("=")
+def _cursor(document: Mapping[str, Any], at: str) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([document[at], document["_id"]])).decode().rstrip("=")
 
 
 def _place(cursor: str | None) -> tuple[float, str] | None:

@@ -27,6 +27,8 @@ class MongoAssessments:
     async def prepare(self) -> None:
         """Make sure of the indexes; raises StoreSilent."""
         await _heard(self._documents.create_index([("patient_id", 1), ("accepted_s", -1), ("_id", -1)], name="of_patient"))
+        open_drafts: Document = {"left_open.at": {"$gt": 0}}
+        await _heard(self._documents.create_index([("left_open.at", 1)], name="left_open", partial=open_drafts))
         await _heard(
             self._documents.create_index([("express.at", 1)], name="express_at", partial={"express.at": {"$exists": True}})
         )
@@ -65,12 +67,47 @@ class MongoAssessments:
         """Accepted sheets, newest first."""
         query: Document = {"patient_id": patient_id, "rejected": None}
         if before is not None:
-            accepted_s, document_id = before
-            query["$or"] = [
-                {"accepted_s": {"$lt": accepted_s}},
-                {"accepted_s": accepted_s, "_id": {"$lt": document_id}},
-            ]
+            query["$or"] = _older("accepted_s", *before)
         return await _heard(self._reads.find(query, limit=limit, sort=[("accepted_s", -1), ("_id", -1)]))
+
+    async def save_draft(self, document: Document) -> None:
+        """Put a draft in the place of the one before it; its flags and its pending entries are only added to."""
+        query = {"_id": document["_id"], "patient_id": document["patient_id"]}
+        told = {
+            name: value for name, value in document.items() if name not in ("_id", "patient_id", "version", "flags", "express")
+        }
+        change: Document = {"$set": told, "$inc": {"version": 1, "saves": 1}}
+        for entry in document["express"]:
+            flag_id = entry["flag_id"]
+            raised = {"express": {"$each": [entry]}, "flags": {"$each": [flag_id], "$slice": -FLAGS_REMEMBERED}}
+            try:
+                await _heard(
+                    self._documents.update(query | {"flags": {"$ne": flag_id}}, change | {"$push": raised}, upsert=True)
+                )
+            except AlreadyThere:
+                # This flag was raised by an earlier save.
+                continue
+            return
+        await _heard(self._documents.update(query, change, upsert=True))
+
+    async def abandoned_drafts(self, before_s: float, limit: int) -> Sequence[Document]:
+        """Drafts that left something open, oldest first; what was answered is not read."""
+        fields = dict.fromkeys(("patient_id", "record_id", "instrument", "accepted_s", "left_open"), 1)
+        query: Document = {"left_open.at": {"$gt": 0, "$lt": before_s}}
+        return await _heard(self._documents.find(query, limit=limit, sort=[("left_open.at", 1)], fields=fields))
+
+    async def handed_in_since(self, patient_id: str, instrument: str, since_s: float) -> bool:
+        """Whether such a sheet was accepted since."""
+        query = {"patient_id": patient_id, "accepted_s": {"$gte": since_s}, "rejected": None, "instrument": instrument}
+        return await _heard(self._documents.count(query, 1)) > 0
+
+    async def settle_draft(self, document_id: str, patient_id: str, flag_id: str, entry: Mapping[str, Any] | None) -> bool:
+        """Settle what a draft left open; a save in between has the last word."""
+        change: Document = {"$set": {"left_open": None}}
+        if entry is not None:
+            change["$push"] = {"express": dict(entry), "flags": {"$each": [flag_id], "$slice": -FLAGS_REMEMBERED}}
+        query = {"_id": document_id, "patient_id": patient_id, "left_open.flag_id": flag_id}
+        return await _heard(self._documents.update(query, change))
 
     async def keep_pending(self, document_id: str, patient_id: str, entry: Mapping[str, Any]) -> None:
         """Add an entry unless the document had this flag before; its version does not change."""
@@ -160,6 +197,46 @@ def _wrapped_by_another(kek_id: str) -> Document:
     # `w1.<KEK id>.…`: what stands before the first such token or after the last one; `/` is the character after the dot.
     first, beyond = f"{WRAPPED}.{kek_id}.", f"{WRAPPED}.{kek_id}/"
     return {"key": {"$gt": ""}, "$or": [{"key": {"$lt": first}}, {"key": {"$gte": beyond}}]}
+
+
+class MongoTasks:
+    """The port Tasks."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    async def prepare(self) -> None:
+        """Make sure of the indexes; raises StoreSilent."""
+        for name, keys in (("of_patient", [("patient_id", 1)]), ("newest", [])):
+            await _heard(self._documents.create_index([*keys, ("opened_s", -1), ("_id", -1)], name=name))
+
+    async def insert(self, document: Document) -> None:
+        """Open a task."""
+        await _heard(self._documents.insert(document))
+
+    async def load(self, task_id: str) -> Document | None:
+        """One task."""
+        return await _heard(self._documents.find_one({"_id": task_id}))
+
+    async def page(
+        self, patient_id: str | None, state: str | None, before: tuple[float, str] | None, limit: int
+    ) -> Sequence[Document]:
+        """Tasks, newest first."""
+        query: Document = {} if patient_id is None else {"patient_id": patient_id}
+        if state is not None:
+            query["state"] = state
+        if before is not None:
+            query["$or"] = _older("opened_s", *before)
+        return await _heard(self._documents.find(query, limit=limit, sort=[("opened_s", -1), ("_id", -1)]))
+
+    async def close(self, task_id: str, by: str, at: str) -> None:
+        """Close a task if it is open."""
+        changed = {"state": "closed", "closed_by": by, "closed_at": at}
+        await _heard(self._documents.update({"_id": task_id, "state": "open"}, {"$set": changed, "$inc": {"version": 1}}))
+
+
+def _older(field: str, at_s: float, document_id: str) -> list[Document]:
+    return [{field: {"$lt": at_s}}, {field: at_s, "_id": {"$lt": document_id}}]
 
 
 async def prepare_outbox(outbox: MongoOutbox) -> None:

@@ -26,6 +26,10 @@ class IntakeSettings(BaseSettings):
     routine_answer_s: float = Field(3.0, description="How long the answer to any other sheet may take.")
     routing_read_s: float = Field(0.025, description="How long a flag waits for routing codes that are not in memory.")
     rescan_s: float = Field(1.0, description="How often stored flags without both lanes' confirmation are sent again.")
+    draft_abandoned_s: float = Field(
+        900.0, description="A draft that nobody goes on with for so long is judged by what it leaves open."
+    )
+    draft_look_s: float = Field(15.0, description="How often abandoned drafts are looked for.")
     warm_up_s: float = Field(5.0, description="Ready at the latest then, whatever is dead: a flag must find a way in.")
 
     routine_max: int = Field(128, description="Routine requests at once; beyond it they are refused and flags are not.")

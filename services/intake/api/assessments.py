@@ -30,10 +30,12 @@ _BODY_SCHEMA: dict[str, Any] = {
                         "instrument": {"type": "string", "examples": ["phq9"]},
                         "answers": {
                             "type": "object",
-                            "additionalProperties": {"type": ["integer", "null"]},
+                            "additionalProperties": {"type": ["integer", "boolean", "null"]},
                             "examples": [{"q1": 0, "q9": 1}],
                         },
                         "answered_at": {"type": "string", "format": "date-time"},
+                        "context": {"type": "object", "additionalProperties": {"type": ["string", "boolean"]}},
+                        "corrects": {"type": "string", "description": "The assessment that this one takes the place of."},
                         "instrument_version": {"type": "string"},
                         "text_hash": {"type": "string"},
                     },
@@ -58,7 +60,7 @@ def post_answers(handler: AssessmentHandler, verifier: TokenVerifier) -> Callabl
         """Take an answer sheet; 201, or 200 when the same key and body come again."""
         principal = authenticate(request, verifier, roles=ROLES)
         patient_id = request.path_params["patient_id"]
-        _own_only(principal, patient_id)
+        own_only(principal, patient_id)
         raw = await body_of(request)
         try:
             body = orjson.loads(raw)
@@ -93,7 +95,7 @@ def assessments_router(
     @router.get("/v1/patients/{patient_id}/assessments")
     async def page(request: Request, patient_id: str, cursor: str | None = None) -> Response:
         """A patient's sheets, newest first: `{items, next}`."""
-        _own_only(authenticate(request, verifier, roles=ROLES), patient_id)
+        own_only(authenticate(request, verifier, roles=ROLES), patient_id)
         try:
             with told():
                 found = await queries.assessments(patient_id, cursor)
@@ -104,7 +106,8 @@ def assessments_router(
     return router
 
 
-def _own_only(principal: Principal, patient_id: str) -> None:
+def own_only(principal: Principal, patient_id: str) -> None:
+    """Raises Problem 403 for a patient who reaches for somebody else's."""
     if principal.role == "patient" and principal.sub != patient_id:
         raise Problem(403, "forbidden", "A patient may reach their own sheets only")
 
@@ -113,9 +116,16 @@ def _response(word: Word) -> Response:
     if word.kind in ("stored", "repeated") and word.document is not None:
         body = told_of(word.document) | {"guidance": word.guidance}
         return json_response(body, 201 if word.kind == "stored" else 200)
+    return problem_response(problem_of(word))
+
+
+def problem_of(word: Word) -> Problem:
+    """What a sender is told whose sheet was not stored."""
     status, slug, title = _PROBLEMS[word.kind]
     flag = None if word.flag is None else {"flag_id": word.flag.flag_id, "level": word.flag.level}
     extra: dict[str, Any] = {"flag": flag, "flagged": word.flagged, "guidance": word.guidance}
     if word.faults:
         extra["faults"] = [{"item": fault.item, "code": fault.code} for fault in word.faults]
-    return problem_response(Problem(status, slug, title, extra=extra, headers=RETRY_SOON if status == 503 else None))
+    if word.refusal is not None:
+        return Problem(422, "licence-not-acknowledged", "This instrument may not be used here yet", word.refusal, extra=extra)
+    return Problem(status, slug, title, extra=extra, headers=RETRY_SOON if status == 503 else None)

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import structlog
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -15,6 +16,7 @@ from services.intake.domain.examples import example_mistakes
 from services.intake.domain.instrument import Instrument
 from services.intake.domain.registry import Registry
 
+_log = structlog.get_logger(__name__)
 FILE_MAX_BYTES = 262_144
 _SHIPPED = files("services.intake.domain") / "instruments"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -62,6 +64,17 @@ def load_registry(directory: Path | None = None, acknowledged: Collection[str] =
         except (OSError, UnicodeDecodeError) as error:
             refused.append(RefusedFile(name, (Located(1, 1, "", f"cannot be read: {type(error).__name__}"),)))
     return Loaded(registry, tuple(refused))
+
+
+def say_what_is_refused(loaded: Loaded) -> None:
+    """Tell the log which instruments are not used here and what to do; the service starts all the same."""
+    for refused in loaded.refused:
+        first = refused.mistakes[0]
+        _log.error(
+            "instrument_file_refused", file=refused.file, line=first.line, said=first.said, mistakes=len(refused.mistakes)
+        )
+    for one in loaded.registry.unacknowledged():
+        _log.warning("instrument_refused", instrument=one.id, licence=one.licence.terms, what_to_do=one.licence.what_to_do)
 
 
 def read_instrument(text: str) -> Instrument:

@@ -7,15 +7,17 @@ exists; otherwise the caller learns whether somebody will be paged (`flagged`) a
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import structlog
 
 from services.intake.domain.answers import Fault
+from services.intake.domain.documents import DRAFT, Corrected
 from services.intake.domain.guidance import Guidance, GuidanceTable
 from services.intake.domain.record import Card, Flag, kept
 from services.intake.domain.registry import Registry
 from services.intake.domain.sheet import Received, Sheet, look
+from services.intake.domain.task import TO_OPEN
 from services.intake.handlers.directory import Directory
 from services.intake.handlers.express import ExpressKeeper
 from services.intake.handlers.sheets import SheetSealer
@@ -24,6 +26,7 @@ from shared.telemetry.metrics import ANSWER_SECONDS, ANSWERS_ACCEPTED, FLAGS_RAI
 from shared.time.clock import Clock
 
 _log = structlog.get_logger(__name__)
+Read = TypeVar("Read")
 Kind = Literal["stored", "repeated", "conflict", "invalid", "unknown_patient", "unsure"]
 
 
@@ -38,7 +41,7 @@ class AnswerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What the caller is told; `document` is the stored sheet of `stored` and `repeated`."""
+    """What the caller is told; `document` is the stored sheet of `stored` and `repeated`, `refusal` why an instrument is refused."""
 
     kind: Kind
     guidance: Guidance
@@ -46,6 +49,7 @@ class Word:
     flagged: bool = False
     document: Mapping[str, Any] | None = None
     faults: Sequence[Fault] = ()
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class AssessmentHandler:
         keeper: ExpressKeeper,
         sealer: SheetSealer,
         outbox: Outbox,
+        tasks: Outbox,
         bound: RoutineBound,
         settings: AnswerSettings,
     ) -> None:
@@ -86,6 +91,7 @@ class AssessmentHandler:
         self._keeper = keeper
         self._sealer = sealer
         self._outbox = outbox
+        self._tasks = tasks
         self._bound = bound
         self._settings = settings
 
@@ -108,14 +114,14 @@ class AssessmentHandler:
 
     async def _routine(self, sheet: Sheet, card: Card | None) -> Word:
         if sheet.faults:
-            return Word("invalid", self._guidance_of(card), faults=sheet.faults)
+            return Word("invalid", self._guidance_of(card), faults=sheet.faults, refusal=sheet.refusal)
         until_s = sheet.accepted_mono_s + self._settings.routine_s
         try:
             if card is None:
                 card = await self._card(sheet, self._directory.ask(sheet.patient_id) if sheet.may_exist else None, until_s)
             if card is None:
                 return Word("unknown_patient", self._guidance.for_anybody)
-            document = self._sealer.accepted(sheet, None, card)
+            document = self._sealer.accepted(sheet, None, card, await self._corrected(sheet, until_s))
             if document is None:
                 return Word("unsure", self._guidance_of(card))
             writing = asyncio.ensure_future(self._keep(sheet, document, None))
@@ -132,16 +138,19 @@ class AssessmentHandler:
     ) -> Word:
         until_s = sheet.accepted_mono_s + self._settings.flagged_s
         kind: Kind = "invalid" if sheet.faults else "stored"
-        if card is None and not sheet.faults:
-            try:
+        corrected = None
+        try:
+            if card is None and not sheet.faults:
                 card = await self._card(sheet, asked, until_s)
-            except StoreSilent:
-                await self._wait((delivery.copied,), until_s)
-                return Word("unsure", self._guidance.for_anybody, delivery.flag, delivery.durable)
-            kind = "stored" if card is not None else "unknown_patient"
+                kind = "stored" if card is not None else "unknown_patient"
+            if kind == "stored":
+                corrected = await self._corrected(sheet, until_s)
+        except StoreSilent:
+            await self._wait((delivery.copied,), until_s)
+            return Word("unsure", self._guidance_of(card), delivery.flag, delivery.durable)
         flag = delivery.flag
         # Sealing comes here, when the flag is with both lanes: without a key the flag alone is kept, and the caller comes back.
-        document = self._sealer.accepted(sheet, flag, card) if kind == "stored" and card is not None else None
+        document = self._sealer.accepted(sheet, flag, card, corrected) if kind == "stored" and card is not None else None
         if document is None:
             kind = "unsure" if kind == "stored" else kind
             document = self._sealer.rejected(sheet, flag, kind)
@@ -159,7 +168,7 @@ class AssessmentHandler:
             # Nobody holds this flag: whatever else is wrong with the sheet, the caller must come back with it.
             return Word("unsure", guidance, delivery.flag, False)
         if kind != "stored":
-            return Word(kind, guidance, delivery.flag, True, faults=sheet.faults)
+            return Word(kind, guidance, delivery.flag, True, faults=sheet.faults, refusal=sheet.refusal)
         if written is None:
             return Word("unsure", guidance, delivery.flag, True)
         if written.kind == "conflict":
@@ -170,6 +179,9 @@ class AssessmentHandler:
 
     async def _keep(self, sheet: Sheet, document: dict[str, Any], flag: Flag | None) -> _Kept:
         """Write the document; a known id means the same sheet again, or another one under a used key. Raises StoreSilent."""
+        if document["rejected"] == DRAFT:
+            await self._assessments.save_draft(document)
+            return _Kept("stored", document["_id"], document)
         refused = document["rejected"] is not None
         try:
             await self._assessments.insert(document)
@@ -186,20 +198,32 @@ class AssessmentHandler:
             other = await self._keep(sheet, self._sealer.rejected(sheet, flag, "conflict"), flag)
             return _Kept("conflict", other.document_id, found)
         self._outbox.wake(document["_id"], sheet.patient_id, document["outbox"])
+        self._tasks.wake(document["_id"], sheet.patient_id, document.get(TO_OPEN, ()))
         return _Kept("stored", document["_id"], document)
 
     async def _card(self, sheet: Sheet, asked: "asyncio.Task[Card | None] | None", until_s: float) -> Card | None:
         """The patient's card, None when there is no such patient; raises StoreSilent."""
-        if asked is None:
+        return None if asked is None else await self._read(asked, until_s)
+
+    async def _corrected(self, sheet: Sheet, until_s: float) -> Corrected | None:
+        """The assessment that this sheet corrects, None when it corrects none; raises StoreSilent."""
+        if sheet.corrects is None or sheet.faults:
             return None
-        await self._wait((asked,), until_s)
-        if not asked.done() or asked.cancelled():
+        found = await self._read(asyncio.ensure_future(self._assessments.load(sheet.corrects, sheet.patient_id)), until_s)
+        return Corrected(found if found is not None and found["rejected"] is None else None)
+
+    async def _read(self, reading: "asyncio.Future[Read]", until_s: float) -> Read:
+        """What is being read, when it comes in time; raises StoreSilent, also for a defect behind the strike."""
+        await self._wait((reading,), until_s)
+        if not reading.done() or reading.cancelled():
+            reading.add_done_callback(lambda late: late.cancelled() or late.exception())
             raise StoreSilent
-        error = asked.exception()
+        error = reading.exception()
         if error is not None and not isinstance(error, StoreSilent):
-            _log.error("patient_not_read", exc_info=error)
+            _log.error("not_read", exc_info=error)
+        if error is not None:
             raise StoreSilent from None
-        return asked.result()
+        return reading.result()
 
     async def _wait(self, futures: "Sequence[asyncio.Future[Any]]", until_s: float) -> None:
         waited = [future for future in futures if not future.done()]

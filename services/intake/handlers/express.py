@@ -84,7 +84,7 @@ class ExpressKeeper:
                 continue
             flag = revived(found.entry, now_s, now_mono_s)
             if (found.document_id, found.patient_id, flag.flag_id) not in self._to_clear:
-                self.watch(self._lanes.resend(flag), _already(found.document_id))
+                self.watch(self._lanes.resend(flag), already(found.document_id))
                 EXPRESS_RESENT.inc()
         if from_start:
             waiting = len(due) if whole else await self._assessments.count_pending(self._settings.counted_max)
@@ -103,7 +103,8 @@ class ExpressKeeper:
             return ()
 
 
-def _already(document_id: str) -> "asyncio.Future[str]":
+def already(document_id: str) -> "asyncio.Future[str]":
+    """What `watch` waits for, of a document that is stored."""
     stored: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stored.set_result(document_id)
     return stored

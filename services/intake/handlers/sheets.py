@@ -2,8 +2,9 @@
 
 import structlog
 
+from services.intake.domain.documents import Corrected, OwnKey, accepted_document, draft_document, rejected_document
 from services.intake.domain.record import Card, Flag
-from services.intake.domain.sheet import OwnKey, Sheet, accepted_document, rejected_document
+from services.intake.domain.sheet import Sheet
 from services.intake.ports import Document, KeySource
 from shared.security.keks import KeyUnavailable
 from shared.telemetry.metrics import SEALING_FAILURES
@@ -18,8 +19,8 @@ class SheetSealer:
         self._keys = keys
         self._prorate = prorate
 
-    def accepted(self, sheet: Sheet, flag: Flag | None, card: Card) -> Document | None:
-        """The document of a valid sheet; None when its answers cannot be sealed, and so must not be stored."""
+    def accepted(self, sheet: Sheet, flag: Flag | None, card: Card, corrected: Corrected | None = None) -> Document | None:
+        """The document of a valid sheet or draft; None when its answers cannot be sealed, and so must not be stored."""
         try:
             if card.key is None:
                 raise KeyUnavailable("no_key")
@@ -27,7 +28,9 @@ class SheetSealer:
         except KeyUnavailable as unavailable:
             _failed(unavailable, sheet)
             return None
-        return accepted_document(sheet, flag, key, prorate=self._prorate)
+        if sheet.draft:
+            return draft_document(sheet, flag, key)
+        return accepted_document(sheet, flag, key, prorate=self._prorate, corrected=corrected)
 
     def rejected(self, sheet: Sheet, flag: Flag, why: str) -> Document:
         """The document of a refused sheet with a flag; without any key it keeps the flag and nothing that was sent."""

@@ -9,6 +9,7 @@ import orjson
 
 from services.intake.api.enrolment import EnrolmentTold
 from services.intake.domain.patient import Enrolment
+from services.intake.domain.registry import Registry
 from services.intake.domain.sheet import Received
 from services.intake.gateways.bound import CountedBound
 from services.intake.gateways.files import load_guidance
@@ -21,9 +22,10 @@ from services.intake.handlers.forgetting import ForgettingHandler
 from services.intake.handlers.patients import PatientHandler
 from services.intake.handlers.rewrap import Rewrapper
 from services.intake.handlers.sheets import SheetSealer
+from services.intake.handlers.tasks import TaskHandler
 from services.intake.projections import MongoCases
-from services.intake.queries import Queries
-from services.intake.repository import MongoAssessments, MongoPatients
+from services.intake.queries import Queries, TaskQueries
+from services.intake.repository import MongoAssessments, MongoPatients, MongoTasks
 from shared.bus.express import Item
 from shared.bus.wire import LaneFailed
 from shared.security.keks import Keks, KeyUnavailable, fresh_kek_line
@@ -31,7 +33,8 @@ from shared.storage.errors import StoreUnavailable
 from shared.storage.memory import MemoryDocuments
 from shared.time.clock import Clock, SystemClock
 
-REGISTRY = load_registry().registry
+EVERY_LICENCE = frozenset(load_registry().registry.current)
+REGISTRY = load_registry(acknowledged=EVERY_LICENCE).registry
 ENROLMENT: dict[str, Any] = {
     "name": "Ada Lovelace",
     "phone": "+15550100199",
@@ -124,6 +127,17 @@ class Documents(MemoryDocuments):
             raise StoreUnavailable("silent")
 
 
+class OpenedTasks:
+    """Opens tasks at once, as the relay does soon."""
+
+    def __init__(self, tasks: TaskHandler) -> None:
+        self.tasks = tasks
+        self.opening: list[asyncio.Task[None]] = []
+
+    def wake(self, document_id: str, shard_key: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        self.opening += [asyncio.ensure_future(self.tasks.open(entry["data"])) for entry in entries]
+
+
 class WokenOutbox:
     """Remembers what it was woken for."""
 
@@ -154,11 +168,19 @@ def enrolment(**others: Any) -> Enrolment:
 class House:
     """All of intake but its sockets."""
 
-    def __init__(self, *, answer: AnswerSettings = PATIENT, clock: Clock | None = None, routine_max: int = 100) -> None:
+    def __init__(
+        self,
+        *,
+        answer: AnswerSettings = PATIENT,
+        clock: Clock | None = None,
+        routine_max: int = 100,
+        registry: Registry = REGISTRY,
+    ) -> None:
+        self.registry = registry
         self.clock = clock or SystemClock()
         self.replicas = [Lane(), Lane()]
         self.bus = Lane()
-        self.sheets, self.people, self.heard = Documents(), Documents(), Documents()
+        self.sheets, self.people, self.heard, self.work = Documents(), Documents(), Documents(), Documents()
         self.keys = Keys()
         self.prorate = False
         self.assessments = MongoAssessments(self.sheets, self.sheets)
@@ -166,6 +188,8 @@ class House:
         self.cases = MongoCases(self.heard, self.sheets)
         self.outbox = WokenOutbox()
         self.bound = CountedBound(routine_max)
+        self.tasks = TaskHandler(MongoTasks(self.work), self.clock, self.bound, within_s=WITHIN_S)
+        self.task_queries = TaskQueries(MongoTasks(self.work), self.bound, within_s=WITHIN_S, page_max=2)
         self.guidance = load_guidance("US")
         self.answer = answer
         self.restart()
@@ -178,7 +202,7 @@ class House:
         self.handler = AssessmentHandler(
             programme_id="default",
             clock=self.clock,
-            instruments=REGISTRY,
+            instruments=self.registry,
             guidance=self.guidance,
             lanes=self.lanes,
             assessments=self.assessments,
@@ -186,6 +210,7 @@ class House:
             keeper=self.keeper,
             sealer=SheetSealer(self.keys, prorate=self.prorate),
             outbox=self.outbox,
+            tasks=OpenedTasks(self.tasks),
             bound=self.bound,
             settings=self.answer,
         )
@@ -226,8 +251,22 @@ class House:
 
     async def send(self, patient_id: str, q9: Any = 3, key: str | None = "k", **others: Any) -> Word:
         """An answer sheet whose item 9 is this."""
-        body = {"instrument": "phq9", "answers": {**{f"q{n}": 1 for n in range(1, 9)}, "q9": q9}, **others}
-        return await self.handler.take(Received("clinician", patient_id, key, orjson.dumps(body), body))
+        answers = {**{f"q{n}": 1 for n in range(1, 9)}, "q9": q9}
+        return await self.send_sheet(patient_id, {"instrument": "phq9", "answers": answers, **others}, key)
+
+    async def send_sheet(self, patient_id: str, body: Any, key: str | None = "k", draft: str | None = None) -> Word:
+        """Any sheet, handed in, or saved as a draft of this instrument."""
+        return await self.handler.take(Received("clinician", patient_id, key, orjson.dumps(body), body, draft))
+
+    async def open_tasks(self, patient_id: str) -> list[dict[str, Any]]:
+        """The tasks of a patient as staff sees them, the oldest first."""
+        await self.turns()
+        items: list[dict[str, Any]] = []
+        page: dict[str, Any] = {"next": ""}
+        while page["next"] is not None:
+            page = await self.task_queries.page(patient_id, None, page["next"])
+            items += page["items"]
+        return items[::-1]
 
     async def turns(self, count: int = 30) -> None:
         """Let what is under way go on."""

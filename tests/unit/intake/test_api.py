@@ -6,7 +6,9 @@ import pytest
 from starlette.types import ASGIApp
 
 from services.intake.api.assessments import ANSWERS_PATH, assessments_router, post_answers
+from services.intake.api.drafts import drafts_router
 from services.intake.api.patients import patients_router
+from services.intake.api.tasks import tasks_router
 from shared.chassis.direct import DirectRoutes
 from shared.chassis.http import make_app
 from shared.security.auth import TokenIssuer, TokenVerifier
@@ -28,6 +30,8 @@ class Client:
         app = make_app("intake", readiness=dict, extra_for_all_errors=lambda _request: EXTRA)
         post = post_answers(house.handler, verifier)
         app.include_router(assessments_router(post, house.queries, verifier, house.guidance))
+        app.include_router(drafts_router(house.handler, house.queries, verifier, house.guidance))
+        app.include_router(tasks_router(house.tasks, house.task_queries, verifier))
         app.include_router(patients_router(house.enrolment, house.forgetting, house.queries, verifier))
         self.app: ASGIApp = DirectRoutes(app, {("POST", ANSWERS_PATH): post}, extra_for_all_errors=lambda _request: EXTRA)
 

@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
+from services.intake.domain.documents import OwnKey, accepted_document, rejected_document
 from services.intake.domain.record import Card, kept, opaque_patient_id, revived
-from services.intake.domain.sheet import OwnKey, Received, Sheet, accepted_document, look, rejected_document
+from services.intake.domain.sheet import Received, Sheet, look
 from services.intake.gateways.instruments import load_registry
 from shared.contracts.assessment import AssessmentCompleted
 from shared.contracts.risk import RiskFlagged
@@ -118,15 +119,18 @@ def test_no_body_breaks_the_look(body: Any) -> None:
         ({"answered_at": 5}, "not_a_time"),
         ({"instrument_version": 1}, "not_a_short_text"),
         ({"text_hash": "x" * 129}, "not_a_short_text"),
-        ({"instrument": "abc7"}, "unknown_instrument"),
-        ({"instrument": "PHQ-9"}, "unknown_instrument"),
+        ({"instrument": 9}, "unknown_instrument"),
+        ({"instrument": ""}, "unknown_instrument"),
+        ({"instrument": "x" * 129}, "unknown_instrument"),
+        ({"corrects": ["one"]}, "not_an_assessment"),
+        ({"context": {"sex": "male"}}, "unknown_setting"),
     ],
 )
 def test_what_else_makes_a_sheet_invalid(extra: dict[str, Any], code: str) -> None:
     sheet = looked(BODY | extra)
     assert [fault.code for fault in sheet.faults] == [code]
     # Item 9 is 1 here: only an instrument that nobody knows leaves it unread.
-    assert (sheet.finding is None) == (extra.get("instrument") == "abc7")
+    assert (sheet.finding is None) == ("instrument" in extra)
 
 
 def test_the_flag_fits_its_contract() -> None:
