@@ -20,6 +20,13 @@ OPEN_CASES = Gauge("vigil_crisis_open_cases", "Cases no human has closed")
 UNRECORDED = Gauge("vigil_crisis_unrecorded_patients", "Patients whose news the store does not have yet")
 HEDGE = Gauge("vigil_crisis_hedge_seconds", "How long somebody's unfinished try silences the other replicas")
 LOOP_LAG = Gauge("vigil_crisis_loop_lag_seconds", "How late this replica's event loop runs")
+ROSTER_VERSION = Gauge("vigil_crisis_roster_version", "Version of the roster that this replica pages by")
+ROSTER_AGE = Gauge("vigil_crisis_roster_unconfirmed_seconds", "How long neither store nor bus has confirmed the roster")
+ROSTER_CHANGES = Counter("vigil_crisis_roster_changes_total", "Rosters taken in", ["source"])
+GAP_AHEAD = Gauge("vigil_crisis_coverage_gap_ahead_seconds", "Time in the next days in which a step has nobody", ["level"])
+GAP_NEXT = Gauge("vigil_crisis_coverage_gap_next_seconds", "How long until the next such gap begins; -1 = none", ["level"])
+GAPS_TOLD = Counter("vigil_crisis_coverage_gaps_foreseen_total", "Gaps told before they happen", ["level"])
+TEST_PAGES = Counter("vigil_crisis_test_pages_total", "Test pages and what became of them", ["channel", "verdict"])
 log = structlog.get_logger("crisis")
 
 

@@ -131,3 +131,77 @@ class Cases(Protocol):
     async def holding(self, flags: Sequence[tuple[str, str]]) -> tuple[StoredCase, ...]:
         """The documents, closed ones too, that hold one of these flags (patient, flag); raises StoreSilent."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRoster:
+    """A roster document on this replica's own disk, and when store or bus last confirmed it."""
+
+    document: dict[str, Any]
+    confirmed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRoster:
+    """The roster as the store holds it: the document as JSON text, with what is not published yet."""
+
+    version: int
+    book: str
+    outbox: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToldGaps:
+    """The gaps that were told, with what is not published yet; version 0 = nothing was ever told."""
+
+    version: int
+    told: tuple[dict[str, Any], ...]
+    outbox: tuple[dict[str, Any], ...]
+
+
+class RosterStore(Protocol):
+    """The roster in the store: one document, written by compare-and-set, its outbox inside. Everything raises StoreSilent."""
+
+    async def news(self, version: int, *, unpublished: bool) -> StoredRoster | None:
+        """The roster when it is newer than this version, or (if asked) something of it is not published yet."""
+        ...
+
+    async def load(self) -> StoredRoster | None:
+        """The roster, None while nobody has written one."""
+        ...
+
+    async def save(self, book: str, version: int, expected: int | None, outbox: Sequence[dict[str, Any]]) -> bool:
+        """Write the book as this version if the store's is the expected one (None: there is none); whether it was."""
+        ...
+
+    async def published(self, entries: Sequence[dict[str, Any]]) -> None:
+        """Keep these entries as changes and remove them from the outbox."""
+        ...
+
+    async def changes(self) -> list[dict[str, Any]]:
+        """Who changed what, the newest first."""
+        ...
+
+    async def told_gaps(self) -> ToldGaps:
+        """Which gaps were told."""
+        ...
+
+    async def tell_gaps(self, before: ToldGaps, told: Sequence[dict[str, Any]], outbox: Sequence[dict[str, Any]]) -> bool:
+        """Remember gaps, with what is to be published of them, if nobody else has meanwhile; whether it was."""
+        ...
+
+    async def gaps_published(self, entry_ids: Sequence[str]) -> None:
+        """Remove entries from the outbox of the gaps."""
+        ...
+
+
+class RosterEvents(Protocol):
+    """How the bus is told; raises ConnectionError when it did not take the event in time."""
+
+    async def roster_changed(self, document: dict[str, Any], entry: dict[str, Any]) -> None:
+        """The roster as it is now, sealed; `entry` is `{id, version, at, by, entry}` of the newest change."""
+        ...
+
+    async def gap_foreseen(self, entry: dict[str, Any]) -> None:
+        """A gap; `entry` is the event's fields and its `id`."""
+        ...

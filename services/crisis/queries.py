@@ -35,12 +35,19 @@ class Queries:
     """Reads the table."""
 
     def __init__(
-        self, table: Table, clock: CrisisClock, next_due: Callable[[str], float | None], roster: Callable[[], Roster]
+        self,
+        table: Table,
+        clock: CrisisClock,
+        next_due: Callable[[str], float | None],
+        roster: Callable[[], Roster],
+        roster_at: Callable[[float], Roster] | None = None,
     ) -> None:
+        """`roster_at` is the roster of another moment than now; without it, that of now."""
         self._table = table
         self._clock = clock
         self._next_due = next_due
         self._roster = roster
+        self._roster_at = roster_at or (lambda at: roster())
 
     def find(self, identifier: str) -> Case | None:
         """The case behind a case id, a flag id or a code (as people type it); the open one before a closed one."""
@@ -84,7 +91,7 @@ class Queries:
 
     def on_call(self, at: float) -> dict[str, Any]:
         """Whom a flag raised at that moment would ring, step by step, per level."""
-        roster = self._roster()
+        roster = self._roster_at(at)
         return {
             "at": iso(at),
             "levels": {

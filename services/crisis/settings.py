@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -43,6 +43,17 @@ class CrisisSettings(BaseSettings):
     link_key_file: Path = Field(description="File with the key of one-tap links, the same for all replicas, 16 bytes or more.")
     public_url: str = Field("http://127.0.0.1:8103", description="Base URL of one-tap links as a phone reaches it.")
     step_s: float | None = Field(None, gt=0, description="Seconds between a policy's steps instead of the roster's own.")
+    webhook_key_file: Path | None = Field(
+        None, description="File with the key that signs webhook pages, 16 bytes or more; none = no pages by webhook."
+    )
+    smtp_host: str = Field("", max_length=253, description="Mail server that pages are handed in at; empty = no pages by mail.")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Port of the mail server.")
+    smtp_sender: str = Field("vigil@localhost", max_length=254, description="Address that mail comes from.")
+    smtp_tls: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="How the mail server's connection is secured: starttls (587), tls (465), none (loopback only)."
+    )
+    smtp_username: str = Field("", max_length=254, description="Who logs in at the mail server; empty = nobody.")
+    smtp_password_file: Path | None = Field(None, description="File with that password.")
 
     @field_validator("step_s", mode="before")
     @classmethod

@@ -57,7 +57,14 @@ def build_core(
     replicas = tuple(f"crisis-{number}" for number in range(len(settings.peer_urls)))
     me = replicas[settings.ordinal]
     observed, table = Observed(), Table(times.known)
-    pager = Pager(clock=clock, times=times, roster=roster, providers={adapters.provider.name: adapters.provider}, link=link)
+    pager = Pager(
+        clock=clock,
+        times=times,
+        roster=roster,
+        providers=adapters.providers.by_name,
+        by_channel=adapters.providers.by_channel,
+        link=link,
+    )
     HEDGE.set_function(pager.hedge_s)
     fact_journal = FactJournal(adapters.journal, observed.on_disk_trouble)
     relay = CaseRelay(adapters.cases, adapters.bus, clock, times.relay)

@@ -9,6 +9,7 @@ from services.crisis.app.core import Core
 from services.crisis.handlers import Handlers
 from services.crisis.notebook import Notebook
 from services.crisis.observed import FLAG_TO_HEARD
+from services.crisis.oncall.duty import Duty
 from services.crisis.queries import Queries
 from services.crisis.settings import SharedSettings
 from services.crisis.subscribers import BusLane
@@ -27,7 +28,9 @@ class Doors:
     bus_lane: BusLane
 
 
-def build_doors(me: str, shared: SharedSettings, disk: Disk, adapters: Adapters, core: Core, verifier: TokenVerifier) -> Doors:
+def build_doors(
+    me: str, shared: SharedSettings, disk: Disk, adapters: Adapters, core: Core, duty: Duty, verifier: TokenVerifier
+) -> Doors:
     """The doors, not yet open."""
     acceptance = Acceptance(
         journal=adapters.journal,
@@ -46,7 +49,7 @@ def build_doors(me: str, shared: SharedSettings, disk: Disk, adapters: Adapters,
         pass_on=adapters.told_peers.pass_on,
         keep=core.fact_journal.keep_reply,
     )
-    queries = Queries(core.table, core.clock, core.engine.next_due, core.roster)
+    queries = Queries(core.table, core.clock, core.engine.next_due, core.roster, duty.at)
     stream = CaseStream(table=core.table, queries=queries, clock=core.clock, verifier=verifier)
     core.engine.listeners.append(stream.notice)
     bus_lane = BusLane(

@@ -4,7 +4,6 @@ Bus, store and peers connect in the background. A dead store or bus is an alarm,
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -15,12 +14,10 @@ from starlette.types import ASGIApp
 from services.crisis.app.adapters import open_adapters, open_disk
 from services.crisis.app.core import build_core
 from services.crisis.app.doors import build_doors
+from services.crisis.app.on_call import build_on_call
 from services.crisis.app.routes import build_app
 from services.crisis.app.upkeep import Upkeep, Work, kept_running
 from services.crisis.app.wrapping import Wrap, unwrapped
-from services.crisis.domain.book import doubts, resolved
-from services.crisis.domain.roster import Roster
-from services.crisis.domain.roster_document import book_of
 from services.crisis.restore import Restore
 from services.crisis.settings import CrisisSettings, SharedSettings
 from services.crisis.times import Times
@@ -58,26 +55,26 @@ class _Replica:
         self.shared, self.settings, self.times = shared, settings, times
         self.me = f"crisis-{settings.ordinal}"
         self.own_url = settings.peer_urls[settings.ordinal]
-        book = book_of(json.loads(settings.roster_file.read_text()))
-        self.roster: Roster = resolved(book, 0.0, step_s=settings.step_s)
-        for doubt in doubts(book, ("sms", "voice")):
-            log.warning("roster_doubt", doubt=doubt)
 
     async def start(self, stack: AsyncExitStack, outside: Outside, wrap: Wrap) -> None:
         """Build, restore, connect."""
         shared, settings = self.shared, self.settings
         verifier = TokenVerifier(shared.dev_issuer_key_file.read_bytes())
-        self.disk = open_disk(stack, settings)
+        self.disk = open_disk(stack, settings, shared.programme_id)
         self.adapters = await open_adapters(stack, shared, settings, self.times, self.disk, outside, wrap)
-        self.core = build_core(settings, self.times, self.disk.clock, lambda: self.roster, self.adapters)
-        self.doors = build_doors(self.me, shared, self.disk, self.adapters, self.core, verifier)
-        self.app = build_app(self.own_url, self.adapters, self.core, self.doors, verifier, self._alarms)
+        self.on_call = build_on_call(shared, settings, self.times, self.disk, self.adapters)
+        self.core = build_core(settings, self.times, self.disk.clock, self.on_call.duty.roster, self.adapters)
+        self.on_call.duty.on_change = self.core.engine.reconsider_all
+        self.doors = build_doors(self.me, shared, self.disk, self.adapters, self.core, self.on_call.duty, verifier)
+        self.app = build_app(self.own_url, self.adapters, self.core, self.doors, self.on_call, verifier, self._alarms)
         self._restore()
         core, doors = self.core, self.doors
         others = tuple(url for url in settings.peer_urls if url != self.own_url)
         upkeep = Upkeep(core, self.disk.journal, others, shared.service_token_file.read_text().strip())
         self._run(stack, core.engine.beat, core.clerk.scan, core.clerk.run, core.relay.run, core.relay.sweep)
         self._run(stack, doors.bus_lane.run, upkeep.catch_up, upkeep.tidy, upkeep.expire)
+        on_call = self.on_call
+        self._run(stack, on_call.duty.run, on_call.rostering.watch, on_call.topic.run, on_call.foresight.run)
 
     async def drain(self) -> None:
         """Before going away: what is not recorded goes to the peers and the store, pages under way may end."""
@@ -88,6 +85,7 @@ class _Replica:
         unrecorded = [patient_id for patient_id in core.table.entries if not core.clerk.recorded(patient_id)]
         await asyncio.gather(*(core.clerk.record(patient_id) for patient_id in unrecorded))
         await core.relay.flush()
+        await self.on_call.duty.keep()
 
     async def _tell_peers(self) -> None:
         """Wait until those peers that answer know what this replica knows."""
@@ -115,6 +113,8 @@ class _Replica:
             "bus_lost": not self.doors.bus_lane.connected,
             "disk_trouble": self.disk.journal.trouble,
             "express_mismatch": any(pump.mismatch for pump in self.adapters.pumps),
+            "roster_stale": self.on_call.duty.stale,
+            "coverage_gap_ahead": bool(self.on_call.foresight.gaps),
         }
 
     def _run(self, stack: AsyncExitStack, *works: Work) -> None:

@@ -15,6 +15,7 @@ from services.crisis.api.overview import overview_router
 from services.crisis.app.adapters import Adapters
 from services.crisis.app.core import Core
 from services.crisis.app.doors import Doors
+from services.crisis.app.on_call import OnCall
 from shared.chassis.direct import DirectRoutes
 from shared.chassis.http import make_app
 from shared.providers.twilio import SignatureCheck
@@ -25,7 +26,13 @@ PROVE_THEMSELVES = ("/a/", "/v1/providers/")
 
 
 def build_app(
-    own_url: str, adapters: Adapters, core: Core, doors: Doors, verifier: TokenVerifier, alarms: Callable[[], dict[str, bool]]
+    own_url: str,
+    adapters: Adapters,
+    core: Core,
+    doors: Doors,
+    on_call: OnCall,
+    verifier: TokenVerifier,
+    alarms: Callable[[], dict[str, bool]],
 ) -> ASGIApp:
     """The application; the paths of a page's way are passed on without the framework's layers."""
     app = make_app(
@@ -44,16 +51,7 @@ def build_app(
         verifier=verifier,
         identity=adapters.identity.told,
     )
-    callbacks = Callbacks(
-        handlers=doors.handlers,
-        clock=core.clock,
-        roster=core.roster,
-        signature=SignatureCheck(adapters.account.auth_token),
-        own_url=own_url,
-        link_key=core.link_key,
-        on_forged=core.observed.on_forged,
-        traces=adapters.traces,
-    )
+    callbacks = _callbacks(own_url, adapters, core, doors, on_call)
     app.add_route("/v1/risk-flags", flags.post, methods=["POST"])
     app.add_route("/v1/facts", facts.post, methods=["POST"])
     app.add_route("/v1/facts", facts.get, methods=["GET"])
@@ -75,6 +73,8 @@ def build_app(
     app.include_router(cases_router(doors.queries, doors.notebook, verifier, timeline))
     app.include_router(CaseCommands(doors.handlers, doors.notebook, verifier, adapters.identity.programme_id).router())
     app.include_router(overview_router(doors.queries, verifier, core.clock.now))
+    app.include_router(on_call.changes(verifier).router())
+    app.include_router(on_call.reads(verifier))
     document(app)
     return DirectRoutes(
         app,
@@ -83,4 +83,19 @@ def build_app(
             ("POST", "/v1/facts"): facts.post,
             ("POST", "/v1/providers/twilio/status"): callbacks.status,
         },
+    )
+
+
+def _callbacks(own_url: str, adapters: Adapters, core: Core, doors: Doors, on_call: OnCall) -> Callbacks:
+    """What phones and providers say."""
+    return Callbacks(
+        handlers=doors.handlers,
+        clock=core.clock,
+        roster=core.roster,
+        signature=SignatureCheck(adapters.account.auth_token),
+        own_url=own_url,
+        link_key=core.link_key,
+        on_forged=core.observed.on_forged,
+        on_receipt=on_call.reach.receipt,
+        traces=adapters.traces,
     )

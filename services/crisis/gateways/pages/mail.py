@@ -24,6 +24,6 @@ class MailPages:
             raise PageRefused("no_provider", maybe=False)
         subject = " - ".join(text.split(" - ")[:_SUBJECT_PARTS])
         try:
-            return await self._mailbox.send(address, subject, f"{text}\n\nFlag {reference}\n", fresh_id())
+            return await self._mailbox.send(address, subject, f"{text}\n", fresh_id())
         except ProviderRefused as refused:
             raise PageRefused(refused.reason, maybe=refused.maybe) from None

@@ -24,7 +24,7 @@ class WebhookPages:
         if channel not in self.channels:
             raise PageRefused("no_provider", maybe=False)
         identity = fresh_id()
-        notice = {"type": "vigil.page.v1", "id": identity, "flag_id": reference, "text": text}
+        notice = {"type": "vigil.page.v1", "id": identity, "reference": reference, "text": text}
         try:
             return await self._webhook.post(address, identity, notice, self._clock.now_s())
         except ProviderRefused as refused:
