@@ -28,7 +28,7 @@ def test_a_second_version_becomes_the_current_one_and_the_first_stays_known(tmp_
         (PHQ9, 3, "phq9 1 is known already"),
         (
             SECOND.replace("item: q9, levels: {1: moderate", "item: q8, levels: {1: moderate"),
-            72,
+            65,
             "q9 is a safety item of another",
         ),
         ("id: [", 1, "no YAML"),
