@@ -18,6 +18,8 @@ _ANSWER = {
 _SIGNED = "Signed by the provider (`X-Twilio-Signature`); 403 otherwise."
 _FORM = {"content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}}
 _OBJECT = {"type": "object"}
+# Its own signature is its proof: no bearer token.
+_OPEN: dict[str, Any] = {"security": []}
 _TOKEN = {"name": "token", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 40}}
 
 
@@ -44,7 +46,9 @@ def _paths() -> dict[str, Any]:
         "/v1/express/heartbeat": {
             "post": _operation("peers", "Programme, topic prefix and Kafka cluster of this replica", 200, _json(_OBJECT))
         },
-        "/v1/providers/twilio/status": {"post": _operation("providers", f"A receipt. {_SIGNED}", 204) | {"requestBody": _FORM}},
+        "/v1/providers/twilio/status": {
+            "post": _operation("providers", f"A receipt. {_SIGNED}", 204) | {"requestBody": _FORM, **_OPEN}
+        },
         "/v1/providers/twilio/sms": {"post": _twiml(f"A person's text. {_SIGNED}")},
         "/v1/providers/twilio/voice": {"post": _twiml(f"A key pressed in a call. {_SIGNED}")},
         "/a/{token}": {
@@ -78,12 +82,12 @@ def _stream() -> dict[str, Any]:
 
 def _page(summary: str) -> dict[str, Any]:
     html = {"content": {"text/html": {"schema": {"type": "string"}}}}
-    return _operation("links", f"{summary}; 404 forged, 410 expired", 200, html) | {"parameters": [_TOKEN]}
+    return _operation("links", f"{summary}; 404 forged, 410 expired", 200, html) | {"parameters": [_TOKEN], **_OPEN}
 
 
 def _twiml(summary: str) -> dict[str, Any]:
     told = {"content": {"application/xml": {"schema": {"type": "string"}}}}
-    return _operation("providers", summary, 200, told) | {"requestBody": _FORM}
+    return _operation("providers", summary, 200, told) | {"requestBody": _FORM, **_OPEN}
 
 
 def _operation(tag: str, summary: str, status: int, content: dict[str, Any] | None = None) -> dict[str, Any]:

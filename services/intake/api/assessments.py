@@ -14,6 +14,7 @@ from services.intake.handlers.assessments import AssessmentHandler, Word
 from services.intake.queries import BadCursor, Queries
 from services.intake.queries import told as told_of
 from shared.chassis.http import Problem, authenticate, body_of, json_response, problem_response
+from shared.chassis.idempotency import DOCUMENTED
 from shared.security.auth import Principal, TokenVerifier
 
 ANSWERS_PATH = "/v1/patients/{patient_id}/assessments"
@@ -43,7 +44,10 @@ _BODY_SCHEMA: dict[str, Any] = {
             }
         },
     },
-    "parameters": [{"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}}],
+    "parameters": [
+        {"name": "patient_id", "in": "path", "required": True, "schema": {"type": "string"}},
+        *DOCUMENTED["parameters"],
+    ],
 }
 _PROBLEMS: Mapping[str, tuple[int, str, str]] = {
     "invalid": (422, "answers-invalid", "The answers are not valid"),
