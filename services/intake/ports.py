@@ -134,8 +134,9 @@ class Assessments(Protocol):
         """Forget the keys of a patient's refused sheets, a page of them; how many. Raises StoreSilent."""
         ...
 
-    async def stale_keys(self, kek_id: str, limit: int) -> Sequence[Document]:
-        """Refused sheets whose key is not wrapped by this key-encryption key: `{_id, patient_id, key}`; raises StoreSilent."""
+    async def stale_keys(self, kek_id: str, after: str, limit: int) -> Sequence[Document]:
+        """Refused sheets whose key is not wrapped by this key-encryption key, `{_id, patient_id, key}`, in the order of their ids
+        and after this one; raises StoreSilent."""
         ...
 
     async def replace_key(self, document_id: str, patient_id: str, old: str, new: str) -> None:
@@ -162,8 +163,9 @@ class Patients(Protocol):
         """Put the document in the place of that version of it; whether that was the one there. Raises StoreSilent."""
         ...
 
-    async def stale_keys(self, kek_id: str, limit: int) -> Sequence[Document]:
-        """Patients whose key is not wrapped by this key-encryption key, whole; raises StoreSilent."""
+    async def stale_keys(self, kek_id: str, after: str, limit: int) -> Sequence[Document]:
+        """Patients whose key is not wrapped by this key-encryption key, whole, in the order of their ids and after this one;
+        raises StoreSilent."""
         ...
 
 

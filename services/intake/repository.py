@@ -44,9 +44,10 @@ class MongoAssessments:
         ]
         return await _heard(self._reads.update_each(changes))
 
-    async def stale_keys(self, kek_id: str, limit: int) -> Sequence[Document]:
+    async def stale_keys(self, kek_id: str, after: str, limit: int) -> Sequence[Document]:
         """Refused sheets whose key has to be wrapped anew."""
-        return await _heard(self._reads.find(_wrapped_by_another(kek_id), limit=limit, fields={"patient_id": 1, "key": 1}))
+        query, fields = _wrapped_by_another(kek_id, after), {"patient_id": 1, "key": 1}
+        return await _heard(self._reads.find(query, limit=limit, sort=[("_id", 1)], fields=fields))
 
     async def replace_key(self, document_id: str, patient_id: str, old: str, new: str) -> None:
         """Change a refused sheet's key if it is the old one still."""
@@ -188,15 +189,15 @@ class MongoPatients:
         carry_trace(document["outbox"])
         return await _heard(self._documents.replace_if_version({"_id": document["_id"]}, version, document))
 
-    async def stale_keys(self, kek_id: str, limit: int) -> Sequence[Document]:
+    async def stale_keys(self, kek_id: str, after: str, limit: int) -> Sequence[Document]:
         """Patients whose key has to be wrapped anew."""
-        return await _heard(self._documents.find(_wrapped_by_another(kek_id), limit=limit))
+        return await _heard(self._documents.find(_wrapped_by_another(kek_id, after), limit=limit, sort=[("_id", 1)]))
 
 
-def _wrapped_by_another(kek_id: str) -> Document:
+def _wrapped_by_another(kek_id: str, after: str) -> Document:
     # `w1.<KEK id>.…`: what stands before the first such token or after the last one; `/` is the character after the dot.
     first, beyond = f"{WRAPPED}.{kek_id}.", f"{WRAPPED}.{kek_id}/"
-    return {"key": {"$gt": ""}, "$or": [{"key": {"$lt": first}}, {"key": {"$gte": beyond}}]}
+    return {"_id": {"$gt": after}, "key": {"$gt": ""}, "$or": [{"key": {"$lt": first}}, {"key": {"$gte": beyond}}]}
 
 
 class MongoTasks:

@@ -14,6 +14,7 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from shared.time.clock import SystemClock, epoch_s, iso
 from shared.time.ids import fresh_id
+from tests.support.canaries import PATIENT, seen
 from tests.support.device import Page, Phone
 from tests.support.people import FIRST_PAGE_S, HEARD_S, Answer, Clinician, Patient, Told
 
@@ -27,13 +28,6 @@ ECHO_MS = 1_500.0
 EARLY_MS = 50.0
 _LOOK_EVERY_S = 0.02
 _CALL_S = 15.0
-_PATIENT: Mapping[str, Any] = {
-    "name": "Jordan Example",
-    "phone": "+15550123456",
-    "locale": "en-US",
-    "zone": "America/New_York",
-    "location": {"country": "US", "region": "NY"},
-}
 _Seen = TypeVar("_Seen")
 
 
@@ -76,7 +70,7 @@ class Clinic:
 
     async def enrol(self, **overrides: Any) -> Patient:
         """A new patient."""
-        told = await self.intake("POST", "/v1/patients", {**_PATIENT, **overrides}, fresh_id())
+        told = await self.intake("POST", "/v1/patients", {**PATIENT, **overrides}, fresh_id())
         assert told.status == 201, f"enrolment: {told.status} {told.body}"
         return Patient(self, str(told.body["patient_id"]))
 
@@ -299,6 +293,7 @@ class Clinic:
         assert self._session is not None, "use `async with`"
         async with self._session.request(method, url, json=body, data=data, headers=headers) as response:
             text = await response.text()
+            assert response.status < 400 or not seen(text), f"an error quotes a patient: {response.status} {text[:600]}"
             found: Any = await response.json(content_type=None) if "json" in response.content_type else {}
             return Told(response.status, found if isinstance(found, dict) else {"items": found}, text, dict(response.headers))
 

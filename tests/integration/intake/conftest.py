@@ -152,6 +152,14 @@ class Intake:
 
         assert await eventually(none_left, WITHIN_S), await self.pending()
 
+    async def relayed(self, topic: Topic, count: int) -> None:
+        """Wait until so many events are on a topic."""
+
+        async def there() -> bool:
+            return len(await self.on_the_bus(topic)) >= count
+
+        assert await eventually(there, WITHIN_S)
+
     async def on_the_bus(self, topic: Topic) -> list[dict[str, Any]]:
         """Everything on a topic so far, each with its `key` and `ce_id`."""
         consumer = AIOKafkaConsumer(

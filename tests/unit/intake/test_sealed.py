@@ -1,13 +1,19 @@
 """What a patient tells is stored sealed or not at all; a flag waits for no key; who forgets the key has forgotten the patient."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from services.intake.domain.patient import enrolled_document
 from services.intake.handlers.cases import CaseHandler
 from services.intake.handlers.patients import Forgotten, NoSuchPatient
+from services.intake.rewrap import rewrap_all
+from services.intake.settings import IntakeSettings
+from shared.chassis.memory import Memory
+from shared.chassis.settings import DeploymentSettings
 from shared.contracts.catalogue import type_of
 from shared.contracts.crisis import CaseOpened, CaseResolved
 from shared.contracts.envelope import Envelope
@@ -304,7 +310,7 @@ async def test_after_a_rotation_every_key_is_wrapped_anew_page_by_page_and_reads
     )
     house.keys.keks = Keks.read(f"{new}\n{old}")
     assert [await house.rewrapper.rewrap_once() for _ in range(3)] == [4, 2, 0]
-    assert await house.rewrapper.left() == 0
+    assert await house.rewrapper.rewrap_all() == (0, 0)
     assert sum(entry["type"] == PatientKeyWrapped.TYPE for entry in house.outbox.entries) == 4 + 3
     house.keys.keks = Keks.read(new)
     house.restart()
@@ -317,9 +323,36 @@ async def test_after_a_rotation_every_key_is_wrapped_anew_page_by_page_and_reads
     assert all(house.keys.current().unwrap(one["patient_id"], one["key"]).open("sent", one["sent"]) for one in sheets)
 
 
-async def test_a_key_that_cannot_be_wrapped_anew_stays_and_is_counted_and_hides_no_other() -> None:
+async def test_keys_that_cannot_be_wrapped_anew_are_counted_and_hide_no_others() -> None:
     house = House()
-    await house.enrol("lost")
-    house.keys.keks = Keks.read(fresh_kek_line("other"))
-    assert await house.rewrapper.rewrap_once() == 0
-    assert await house.rewrapper.left() == 1
+    for number in range(5):
+        await house.enrol(f"lost {number}")
+    old = fresh_kek_line("old")
+    house.keys.keks = Keks.read(old)
+    found = [await house.enrol(f"found {number}") for number in range(5)]
+    house.keys.keks = Keks.read(f"{fresh_kek_line('new')}\n{old}")
+    assert await house.rewrapper.rewrap_all() == (5, 2), "left is counted up to a page"
+    for patient in found:
+        assert await house.queries.patient(patient, with_contacts=False) is not None
+
+
+async def test_the_command_wraps_all_anew_and_says_so_by_its_exit_code(tmp_path: Path) -> None:
+    memory, kek = Memory("t"), tmp_path / "kek"
+    old, new = fresh_kek_line("old"), fresh_kek_line("new")
+    deployment = DeploymentSettings(
+        topic_prefix="t", kek_file=kek, service_token_file=tmp_path / "x", dev_issuer_key_file=tmp_path / "x"
+    )
+    assert await rewrap_all(deployment, IntakeSettings(), memory) == 1, "there are no keys"
+    keks = Keks.read(old)
+    key, wrapped = keks.new_key("p")
+    async with memory.store(deployment.database("intake")) as store:
+        patients = store.documents("patients")
+        await patients.insert(enrolled_document("p", "default", enrolment(), key, wrapped, 0.0))
+        kek.write_text(new)
+        assert await rewrap_all(deployment, IntakeSettings(), memory) == 1, "the old key is still needed"
+        kek.write_text(f"{new}\n{old}")
+        assert await rewrap_all(deployment, IntakeSettings(), memory) == 0
+        document = await patients.find_one({"_id": "p"})
+        assert document is not None
+        assert Keks.read(new).unwrap("p", document["key"]).open("name", document["contacts"]["name"]) == "Ada Lovelace"
+        assert [entry["type"] for entry in document["outbox"]][-1] == PatientKeyWrapped.TYPE
