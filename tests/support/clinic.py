@@ -88,6 +88,11 @@ class Clinic:
             self._answers.append(answer)
         return answer
 
+    def expects(self, answer: Answer) -> Answer:
+        """From now on pages about this answer's flag are no surprise."""
+        self._answers.append(answer)
+        return answer
+
     async def intake(self, method: str, path: str, body: object = None, key: str | None = None) -> Told:
         """One request to intake, as a service that acts for patients."""
         headers = {"Authorization": f"Bearer {self.servers.token('service', 'clinic')}"}
