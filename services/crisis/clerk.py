@@ -321,20 +321,23 @@ class Clerk:
     def _ownership(self, case: Case, decided: Sequence[Fact]) -> list[Fact]:
         """Who owns the case, when that is still undecided: generation 1 from the earliest acknowledgement, later ones from
         an acceptance whose offer names the current generation."""
-        now, flags = self._clock.now(), tuple(sorted(case.flags))
-        if case.owned is None:
+        now, flags, owned = self._clock.now(), tuple(sorted(case.flags)), case.owned
+        found: list[Fact] = []
+        if owned is None:
             if not case.acks:
                 return []
             first = case.acks[0]
-            return [Owned(1, first.person, first.ack_id, flags, at=now)]
+            owned = Owned(1, first.person, first.ack_id, flags, at=now)
+            found.append(owned)
         offers: dict[str, Offered] = {offer.offer_id: offer for offer in case.offers}
         just_taken = [fact for fact in decided if isinstance(fact, Accepted)]
         taken: list[Accepted] = sorted([*case.accepted, *just_taken], key=lambda a: (a.at, a.offer_id))
         for accepted in taken:
             offer = offers.get(accepted.offer_id)
-            if offer is not None and offer.generation == case.owned.generation and offer.to == accepted.person:
-                return [Owned(offer.generation + 1, accepted.person, offer.offer_id, flags, at=now)]
-        return []
+            if offer is not None and offer.generation == owned.generation and offer.to == accepted.person:
+                owned = Owned(offer.generation + 1, accepted.person, offer.offer_id, flags, at=now)
+                found.append(owned)
+        return found
 
     async def _save(self, case: Case, stored: StoredCase | None, decided: list[Fact]) -> None:
         known = set(stored.items) if stored is not None else set()
