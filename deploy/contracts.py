@@ -1,6 +1,7 @@
 """`python -m deploy.contracts [--check]`: freeze the schemas of events.
 
-Writes `shared/contracts/versions/<type>.json` for every event class that is new or has got an optional field. A change that a
+Writes `shared/contracts/versions/<type>.json` for every event class that is new or has got an optional field, and adds its example
+to `shared/contracts/golden/<type>.jsonl`. A change that a
 reader of the frozen version could not live with is refused (exit 1): give the changed event a class with the next `.vN`
 in its `TYPE`, keep the old one, and run this again. With `--check` nothing is written.
 """
@@ -8,7 +9,19 @@ in its `TYPE`, keep the old one, and run this again. With `--check` nothing is w
 import json
 import sys
 
-from shared.contracts.catalogue import EVENTS, breaks, example_file, frozen_schema, schema_file, schema_of, type_of
+from shared.contracts.catalogue import (
+    EVENTS,
+    Event,
+    breaks,
+    example_file,
+    frozen_schema,
+    golden_file,
+    golden_of,
+    schema_file,
+    schema_of,
+    shapes_of,
+    type_of,
+)
 
 
 def freeze(*, check: bool) -> int:
@@ -28,7 +41,23 @@ def freeze(*, check: bool) -> int:
             _say(f"{type_of(event)}: {'not frozen' if check else 'frozen'}")
             if not check:
                 schema_file(event).write_text(json.dumps(now, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        if not broken and example_file(event).exists():
+            refused = _remember(event, check=check) or refused
     return 1 if refused else 0
+
+
+def _remember(event: Event, *, check: bool) -> bool:
+    """Add the shapes that no golden line has; whether some are missing that were not added."""
+    known = golden_of(event)
+    new = [shape for shape in shapes_of(event) if shape not in known]
+    if not new:
+        return False
+    _say(f"{type_of(event)}: {len(new)} golden lines {'missing' if check else 'added'}")
+    if not check:
+        golden_file(event).parent.mkdir(exist_ok=True)
+        with golden_file(event).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(shape, sort_keys=True) + "\n" for shape in new)
+    return check
 
 
 def _say(line: str) -> None:

@@ -1,7 +1,8 @@
 """Dead letters: a record that cannot be taken, byte for byte, with the reason as a code. One format for every group.
 
 They stand on `<prefix>.<topic>.<group>.dlq` with the original key, value and headers; ours are added: `vigil_error` (code),
-`vigil_origin` (topic/partition/offset), `vigil_attempts`, `vigil_first_failed_at`, `vigil_last_failed_at` (ISO 8601 UTC).
+`vigil_origin` (topic/partition/offset), `vigil_attempts`, `vigil_first_failed_at`, `vigil_last_failed_at` (ISO 8601 UTC). What is
+put back on its topic carries `vigil_replayed_from` instead.
 Nothing is in them that the event did not say.
 """
 
@@ -24,7 +25,8 @@ ORIGIN = "vigil_origin"
 ATTEMPTS = "vigil_attempts"
 FIRST_FAILED_AT = "vigil_first_failed_at"
 LAST_FAILED_AT = "vigil_last_failed_at"
-OURS = frozenset({ERROR, ORIGIN, ATTEMPTS, FIRST_FAILED_AT, LAST_FAILED_AT})
+REPLAYED_FROM = "vigil_replayed_from"
+OURS = frozenset({ERROR, ORIGIN, ATTEMPTS, FIRST_FAILED_AT, LAST_FAILED_AT, REPLAYED_FROM})
 
 
 class DeadLetterLost(Exception):
@@ -98,5 +100,5 @@ def dead_letter_headers(original: Sequence[tuple[str, bytes | None]], origin: st
 
 
 def original_headers(headers: Sequence[tuple[str, bytes | None]]) -> Headers:
-    """The headers without what a burial added."""
+    """The headers without what a burial or a replay added."""
     return tuple((name, value) for name, value in headers if name not in OURS)

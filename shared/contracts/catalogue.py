@@ -1,7 +1,8 @@
 """Every event class with its frozen schema and its example, and what makes a change of one incompatible.
 
-`versions/<type>.json` is what readers of that version rely on; `examples/<type>.json` is one event of it. An optional field
-may be added to a version. Anything else is a new version: a class of its own with a new `TYPE`.
+`versions/<type>.json` is what readers of that version rely on; `examples/<type>.json` is one event of it, `golden/<type>.jsonl`
+every shape it ever had, which must be readable for ever. An optional field may be added to a version. Anything else is a new
+version: a class of its own with a new `TYPE`.
 """
 
 import json
@@ -53,6 +54,11 @@ def example_file(event: Event) -> Path:
     return _HERE / "examples" / f"{type_of(event)}.json"
 
 
+def golden_file(event: Event) -> Path:
+    """Every shape of it that was ever frozen, one JSON object a line; lines are added, never changed."""
+    return _HERE / "golden" / f"{type_of(event)}.jsonl"
+
+
 def schema_of(event: Event) -> dict[str, Any]:
     """The JSON schema (2020-12) of an event as the code has it now."""
     return {
@@ -75,6 +81,22 @@ def example_of(event: Event) -> dict[str, Any]:
     return found
 
 
+def golden_of(event: Event) -> list[dict[str, Any]]:
+    """The event's golden lines, the oldest first; none when it was never frozen."""
+    try:
+        lines = golden_file(event).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines]
+
+
+def shapes_of(event: Event) -> list[dict[str, Any]]:
+    """Its example, and the least that its schema lets a writer say; raises FileNotFoundError."""
+    example, model = example_of(event), event.model_fields
+    least = {name: value for name, value in example.items() if model[name].is_required()}
+    return [example, least] if least != example else [example]
+
+
 def breaks(frozen: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What in `now` a reader or writer of `frozen` cannot live with; empty when it is the same version still."""
     before, after = _resolved(frozen, frozen), _resolved(now, now)
@@ -92,9 +114,15 @@ def _object_breaks(before: dict[str, Any], after: dict[str, Any], place: str) ->
         one, other = old[name], new[name]
         if one.get("type") == other.get("type") == "object" and "properties" in one:
             found += _object_breaks(one, other, f"{place}{name}.")
+            if _beside_its_fields(one) != _beside_its_fields(other):
+                found.append(f"{place}{name} has another type or bound")
         elif one != other:
             found.append(f"{place}{name} has another type or bound")
     return sorted(found)
+
+
+def _beside_its_fields(schema: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in schema.items() if name not in ("properties", "required")}
 
 
 def _resolved(node: Any, whole: dict[str, Any], name_of_field: bool = False) -> Any:

@@ -46,7 +46,8 @@ PATIENT_KEYS = Topic(
 ROSTER = Topic("roster.v1", ("crisis",), ("crisis",), "roster", 1, _DAY_MS, "routine", True)
 
 SUBJECTS: tuple[Topic, ...] = (RISK, PATIENTS, ASSESSMENTS, CASES, PATIENT_KEYS, ROSTER)
-TOPICS: tuple[Topic, ...] = (
-    *SUBJECTS,
-    *(dead_letters_of(topic, group) for topic in SUBJECTS if not topic.compacted for group in topic.readers),
+# Which group keeps aside what it cannot take of which topic; whoever reads a compacted topic whole has no group.
+BURIALS: tuple[tuple[Topic, str], ...] = tuple(
+    (topic, group) for topic in SUBJECTS if not topic.compacted for group in topic.readers
 )
+TOPICS: tuple[Topic, ...] = (*SUBJECTS, *(dead_letters_of(topic, group) for topic, group in BURIALS))

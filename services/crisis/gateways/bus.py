@@ -7,11 +7,15 @@ from typing import Any
 import orjson
 import structlog
 
+from shared.bus.dead_letter import dead_letter_headers
+from shared.bus.delivery import Failed
 from shared.bus.ports import FlagProducer
 from shared.bus.wire import LaneFailed
 from shared.contracts.envelope import Envelope, headers_of
 from shared.contracts.topics import RISK_DEAD_LETTERS, Topic
+from shared.time.clock import SystemClock
 
+SYSTEM_CLOCK = SystemClock()
 log = structlog.get_logger("crisis.bus")
 
 
@@ -35,12 +39,12 @@ class EventBus:
             raise ConnectionError(failed.code) from None
 
     def bury(
-        self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]], code: str, origin: str
+        self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]], code: str, origin: str
     ) -> None:
-        """Put a record that nobody can read on the dead-letter topic, with the reason as a code."""
-        told = [*headers, ("vigil_error", code.encode()), ("vigil_origin", origin.encode())]
-        topic = RISK_DEAD_LETTERS.full_name(self._prefix)
-        burial = self._producer.send(topic, key or b"", value or b"", told)
+        """Put a record that nobody can read on the dead-letter topic, byte for byte, with the reason as a code; never waits."""
+        now_s = SYSTEM_CLOCK.now_s()
+        told = dead_letter_headers(headers, origin, Failed(code, 1, now_s, now_s))
+        burial = self._producer.send(RISK_DEAD_LETTERS.full_name(self._prefix), key, value, told)
         self._burials.add(burial)
         burial.add_done_callback(self._buried)
 
