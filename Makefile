@@ -40,8 +40,8 @@ test-unit: $(STAMP) ## Rules, architecture and contracts: no sockets, no servers
 test-integration: $(STAMP) ## Adapters and the local stack on real servers
 	$(PYTEST) $(call tiers,tests/integration)
 
-test-e2e: $(STAMP) ## Stories through all processes
-	$(PYTEST) $(call tiers,tests/stories tests/e2e)
+test-e2e: $(STAMP) ## Stories through all processes; with FAST=1 on the embedded stack only, in seconds
+	$(PYTEST) $(if $(FAST),-m "not real_stack") $(call tiers,tests/stories tests/e2e)
 
 test-faults: $(STAMP) ## Processes killed and frozen on purpose
 	$(PYTEST) $(call tiers,tests/faults)

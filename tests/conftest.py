@@ -27,6 +27,7 @@ hypothesis.settings.load_profile("ci" if IN_CI else "dev")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_NOT_RUN] = set[str]()
+    config.addinivalue_line("markers", "real_stack: needs Kafka, MongoDB and processes of its own; left out with FAST=1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,10 +45,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def servers(pytestconfig: pytest.Config) -> AsyncIterator[Servers]:
+async def run() -> Run:
+    """The directory of this test run."""
+    return await Run.open()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def servers(run: Run, pytestconfig: pytest.Config) -> AsyncIterator[Servers]:
     """The run's Kafka and MongoDB; in CI a machine that cannot have them fails the run."""
     try:
-        async with found_servers(await Run.open()) as found:
+        async with found_servers(run) as found:
             pytestconfig.stash[_SERVERS] = f"servers: {found.origin}; Kafka {found.kafka}, MongoDB {found.mongo}"
             yield found
     except MachineLacks as lack:

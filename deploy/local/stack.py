@@ -133,14 +133,17 @@ class Stack:
 
     async def kill(self, name: str) -> None:
         """SIGKILL; returns after the exit and once the port is free."""
+        self._must_be_a_process(name)
         await self.process(name).kill()
 
     async def stop(self, name: str) -> bool:
         """SIGTERM; returns, after the exit, whether it was heard in time."""
+        self._must_be_a_process(name)
         return await self.process(name).stop()
 
     def freeze(self, name: str) -> None:
         """SIGSTOP."""
+        self._must_be_a_process(name)
         self.process(name).freeze()
 
     def thaw(self, name: str) -> None:
@@ -149,8 +152,7 @@ class Stack:
 
     async def restart(self, name: str, *, wait: bool = True, env: dict[str, str] | None = None) -> None:
         """Start it again as it was (on the same data), stopping it first if it runs; `env` adds variables."""
-        if self.options.embedded:
-            raise ValueError(f"{name} has no process of its own in an embedded stack")
+        self._must_be_a_process(name)
         plan = self._entries[name].plan
         if self.process(name).alive():
             await self.stop(name)
@@ -176,6 +178,10 @@ class Stack:
             running=tuple(entry.process.record for entry in self._entries.values()),
             embedded=self.options.embedded,
         )
+
+    def _must_be_a_process(self, name: str) -> None:
+        if self.options.embedded:
+            raise ValueError(f"{name} has no process of its own in an embedded stack")
 
     def _lay_out(self) -> Layout:
         options = self.options

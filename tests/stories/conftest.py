@@ -1,4 +1,8 @@
-"""One stack for all stories that break nothing; each story gets a clinic of its own and must leave it as it found it."""
+"""One stack of each kind for all stories that break nothing; each story gets a clinic of its own and must leave it as it found it.
+
+Every story runs on an embedded stack and on the real one, unless it is marked `real_stack`: it kills, freezes or replaces a
+process, or takes a server away.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -7,15 +11,34 @@ import pytest_asyncio
 
 from tests.support.canaries import KINDS, look
 from tests.support.clinic import Clinic
+from tests.support.runs import Run
 from tests.support.servers import Servers
-from tests.support.stack import StackFactory, StackUnderTest
+from tests.support.stack import EmbeddedFactory, StackFactory, StackUnderTest
 
 # What a deployment does that has registered with the screener's owners.
 _INTAKE = {"VIGIL_INTAKE_LICENCES_ACKNOWLEDGED": "cssrs_screener"}
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    real = pytest.param("real", marks=pytest.mark.real_stack)
+    alone = metafunc.definition.get_closest_marker("real_stack") is not None
+    kinds = [real] if alone else ["embedded", real]
+    if "story_stack" in metafunc.fixturenames:
+        metafunc.parametrize("story_stack", kinds, indirect=True, scope="package")
+    if "own_stack" in metafunc.fixturenames:
+        metafunc.parametrize("own_stack", kinds, indirect=True)
+
+
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def story_stack(servers: Servers) -> AsyncIterator[StackUnderTest]:
+async def embedded_story_stack(run: Run) -> AsyncIterator[StackUnderTest]:
+    """Intake, two replicas and a phone in one process; the policy steps every two seconds."""
+    factory = EmbeddedFactory(run, "stories-embedded")
+    yield await factory(profile="test", replicas=2, env={"intake": _INTAKE})
+    await factory.end()
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def real_story_stack(servers: Servers) -> AsyncIterator[StackUnderTest]:
     """Intake, two replicas and a phone; the policy steps every two seconds. At the end no patient can be read anywhere."""
     factory = StackFactory(servers, "stories")
     stack = await factory(profile="test", replicas=2, env={"intake": _INTAKE})
@@ -24,6 +47,29 @@ async def story_stack(servers: Servers) -> AsyncIterator[StackUnderTest]:
         (await look(stack)).expect_nothing(*KINDS)
     finally:
         await factory.end()
+
+
+@pytest.fixture(scope="package")
+def story_stack(request: pytest.FixtureRequest) -> StackUnderTest:
+    """The stack that all stories of one kind share."""
+    shared: StackUnderTest = request.getfixturevalue(f"{request.param}_story_stack")
+    return shared
+
+
+@pytest_asyncio.fixture
+async def embedded_own_stack(run: Run, request: pytest.FixtureRequest) -> AsyncIterator[EmbeddedFactory]:
+    """Starts embedded stacks for one story."""
+    factory = EmbeddedFactory(run, request.node.name)
+    yield factory
+    await factory.end()
+
+
+@pytest.fixture
+def own_stack(request: pytest.FixtureRequest) -> EmbeddedFactory | StackFactory:
+    """Starts stacks for a story that needs one of its own: `running = await own_stack(env=…)`."""
+    kind = "embedded_own_stack" if request.param == "embedded" else "stack"
+    factory: EmbeddedFactory | StackFactory = request.getfixturevalue(kind)
+    return factory
 
 
 @pytest_asyncio.fixture

@@ -186,6 +186,7 @@ async def test_a_forged_callback_is_refused_and_nothing_changes(clinic: Clinic) 
     assert [(c["state"], c["owner"], c["version"]) for c in after] == [(c["state"], None, c["version"]) for c in before]
 
 
+@pytest.mark.real_stack
 async def test_a_reply_reaches_the_living_replica_when_the_first_one_is_dead(
     clinic: Clinic, story_stack: StackUnderTest
 ) -> None:

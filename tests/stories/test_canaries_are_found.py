@@ -13,6 +13,7 @@ from tests.support.stack import StackFactory, StackUnderTest
 _FOUND_IN: dict[str, set[str]] = {"seal_nothing": {"database", "topic"}, "talk": {"log", "metrics"}}
 
 
+@pytest.mark.real_stack
 async def test_a_patient_in_the_clear_is_found_wherever_intake_lets_one_slip(stack: StackFactory) -> None:
     assert set(_FOUND_IN) == set(MUTANTS)
     stories = []

@@ -21,6 +21,7 @@ _CAUGHT_BY: dict[str, tuple[Callable[[Clinic], Awaitable[None]], str]] = {
 }
 
 
+@pytest.mark.real_stack
 async def test_a_broken_part_is_caught_by_its_story(stack: StackFactory) -> None:
     assert set(_CAUGHT_BY) == set(MUTANTS)
     stories = []

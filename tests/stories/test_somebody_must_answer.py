@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tests.support.clinic import EARLY_MS, FIRST_PAGE_S, Clinic
-from tests.support.stack import StackFactory
+from tests.support.stack import EmbeddedFactory, StackFactory
 
 ROUND_S = 6.0  # three steps of two seconds
 
@@ -56,9 +56,9 @@ async def test_nobody_answers_for_three_rounds_and_it_is_still_ringing(clinic: C
 
 
 async def test_with_nobody_on_call_the_next_step_and_the_fallback_pool_ring_at_once(
-    stack: StackFactory, tmp_path: Path
+    own_stack: EmbeddedFactory | StackFactory, tmp_path: Path
 ) -> None:
-    running = await stack(
+    running = await own_stack(
         profile="test", env={"*": {"VIGIL_CRISIS_ROSTER_FILE": str(_roster_without_a_first_person(tmp_path))}}
     )
     async with Clinic(running) as clinic:

@@ -8,6 +8,7 @@ async def _taken_by_ana(clinic: Clinic) -> tuple[Patient, Answer]:
     answer = await patient.answers_phq9(item9=3)
     for channel in ("sms", "voice"):
         await clinic.ana.is_paged(answer, channel)
+    await clinic.ana.has_been_reached(answer)
     await clinic.acknowledge(patient)
     # Its version moves once more when a compare-and-set has decided who owns it.
     await clinic.both_see(patient, owner="ana", state="owned", version=3)

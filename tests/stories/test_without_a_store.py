@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from pymongo import AsyncMongoClient
 
 from deploy.local.stack import MONGOD
@@ -13,6 +14,7 @@ from tests.support.stack import StackFactory, StackUnderTest
 BACK_S = 20.0
 
 
+@pytest.mark.real_stack
 async def test_with_the_store_dead_people_are_paged_and_answer_and_the_case_is_whole_when_it_is_back(
     stack: StackFactory,
 ) -> None:

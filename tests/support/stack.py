@@ -12,6 +12,7 @@ from deploy.local.plan import StackOptions
 from deploy.local.prepare import Parts
 from deploy.local.stack import KAFKA, MONGOD, Stack
 from tests.support.error_lines import ErrorLine, error_lines, unexplained
+from tests.support.runs import Run
 from tests.support.servers import Servers, parts
 
 _SERVERS = (KAFKA, MONGOD)
@@ -50,7 +51,9 @@ class StackUnderTest(Stack):
 
     def errors(self) -> list[ErrorLine]:
         """The error lines of Vigil's own processes so far that are not allowed."""
-        lines = [line for name in self.names() if name not in _SERVERS for line in error_lines(name, self.log(name))]
+        # The services of an embedded stack share one log.
+        names = {"embedded": self.names()[0]} if self.options.embedded else {name: name for name in self.names()}
+        lines = [line for name, of in names.items() if name not in _SERVERS for line in error_lines(name, self.log(of))]
         return unexplained(lines, self._allowed)
 
     async def end(self) -> None:
@@ -73,13 +76,57 @@ class StackUnderTest(Stack):
             await drop_databases(shared.mongo_uri, prefix)
 
 
-class StackFactory:
+class _Started:
+    """Stacks of one test, to be ended when it is over."""
+
+    def __init__(self) -> None:
+        self._stacks: list[StackUnderTest] = []
+
+    async def _start(self, stack: StackUnderTest) -> StackUnderTest:
+        self._stacks.append(stack)
+        await stack.start()
+        return stack
+
+    async def end(self) -> None:
+        """End every stack, the last one first; the first complaint is raised after all of them ended."""
+        results = [await asyncio.gather(stack.end(), return_exceptions=True) for stack in reversed(self._stacks)]
+        for (result,) in results:
+            if result is not None:
+                raise result
+
+
+class EmbeddedFactory(_Started):
+    """Starts stacks of one process, without servers; ends them all when the test is over."""
+
+    def __init__(self, run: Run, test_name: str) -> None:
+        super().__init__()
+        self._run = run
+        self._test_name = test_name
+
+    async def __call__(
+        self, *, profile: str = "test", replicas: int = 2, env: Mapping[str, Mapping[str, str]] | None = None
+    ) -> StackUnderTest:
+        """A started, ready stack; `env`: extra variables per service (`*`: all)."""
+        options = StackOptions(
+            self._run.home(self._test_name),
+            profile=profile,
+            crisis_replicas=replicas,
+            port_base=None,
+            topic_prefix=f"t{secrets.token_hex(5)}",
+            inherit=False,
+            embedded=True,
+            extra_env=env or {},
+        )
+        return await self._start(StackUnderTest(options, Parts(None, None)))
+
+
+class StackFactory(_Started):
     """Starts stacks for one test; ends them all when the test is over."""
 
     def __init__(self, servers: Servers, test_name: str) -> None:
+        super().__init__()
         self._servers = servers
         self._test_name = test_name
-        self._stacks: list[StackUnderTest] = []
 
     async def __call__(
         self,
@@ -113,14 +160,4 @@ class StackFactory:
             without=frozenset(without),
         )
         needed = await asyncio.to_thread(parts) if own_kafka or own_mongo else Parts(None, None)
-        stack = StackUnderTest(options, needed, self._servers.forks)
-        self._stacks.append(stack)
-        await stack.start()
-        return stack
-
-    async def end(self) -> None:
-        """End every stack, the last one first; the first complaint is raised after all of them ended."""
-        results = [await asyncio.gather(stack.end(), return_exceptions=True) for stack in reversed(self._stacks)]
-        for (result,) in results:
-            if result is not None:
-                raise result
+        return await self._start(StackUnderTest(options, needed, self._servers.forks))
