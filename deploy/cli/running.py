@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from deploy.local.apis import Crisis, Intake, PhoneNetwork, Unreachable, calling
+from deploy.local.apis import Crisis, Intake, Patience, PhoneNetwork, Unreachable, calling
 from deploy.local.credentials import issuer_of
 from deploy.local.home import Home, default_home
 from deploy.local.record import StackNotRunning, StackRecord, running_stack
@@ -21,6 +21,7 @@ class Running:
     intake: Intake
     crisis: Crisis
     phone: PhoneNetwork
+    supervisor: Crisis
 
 
 @asynccontextmanager
@@ -33,6 +34,7 @@ async def running(connections: int = 64) -> AsyncIterator[Running]:
         raise StackNotRunning(f"{home.secrets} holds no issuer key")
     service = issuer.issue("vigil-cli", "service", (), _TOKEN_S)
     clinician = issuer.issue("ana", "clinician", (), _TOKEN_S)
+    supervisor = issuer.issue("vigil-cli", "supervisor", (), _TOKEN_S)
     async with calling(connections) as session:
         try:
             yield Running(
@@ -41,6 +43,8 @@ async def running(connections: int = 64) -> AsyncIterator[Running]:
                 Intake("intake", session, [record.intake_url], service),
                 Crisis("crisis", session, record.crisis_urls, clinician),
                 PhoneNetwork("the phone simulator", session, [record.phone_url]),
+                # A test page is waited for until its receipt is overdue.
+                Crisis("crisis", session, record.crisis_urls, supervisor, Patience(attempts=3, attempt_s=60.0)),
             )
         except Unreachable as unreachable:
             raise StackNotRunning(str(unreachable)) from None
