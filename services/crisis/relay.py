@@ -126,7 +126,15 @@ class CaseRelay:
 
 
 def _envelope(entry: dict[str, Any], patient_id: str) -> Envelope:
-    return Envelope(entry["id"], entry["type"], "vigil/crisis", entry["time"], patient_id, entry["programme_id"])
+    return Envelope(
+        id=entry["id"],
+        type=entry["type"],
+        source="vigil/crisis",
+        time=entry["time"],
+        subject=patient_id,
+        programme_id=entry["programme_id"],
+        traceparent=entry.get("traceparent"),
+    )
 
 
 def _noted(reading: "asyncio.Future[list[dict[str, Any]]]") -> None:

@@ -16,6 +16,7 @@ from services.crisis.domain.reference import referred
 from services.crisis.ports import Cases, PageProvider, PageRefused, StoredCase
 from shared.contracts.envelope import Envelope
 from shared.contracts.risk import FLAG_ID
+from shared.storage.outbox import carry_trace
 from shared.telemetry.traces import NOTHING, TRACEPARENT, Span, Value, span, tracing
 
 # Flags and accepted pages whose place in a trace is remembered; beyond it the oldest is forgotten and begins a trace of its own.
@@ -155,6 +156,10 @@ def _named(flag_id: str) -> dict[str, Value]:
     return {"messaging.message.id": flag_id if _FLAG_ID.match(flag_id) else "unreadable"}
 
 
+def _carried(outbox: Sequence[dict[str, Any]]) -> None:
+    carry_trace(entry for entry in outbox if entry["kind"] == "event")
+
+
 class TracedPages:
     """The port PageProvider with a span around each call."""
 
@@ -188,9 +193,11 @@ class TracedCases:
     async def insert(self, case: StoredCase, outbox: Sequence[dict[str, Any]], next_due: float | None) -> None:
         """Write a new case; raises Conflict, StoreSilent."""
         with self._traces.record(case, "insert"):
+            _carried(outbox)
             await self._inner.insert(case, outbox, next_due)
 
     async def replace(self, case: StoredCase, outbox: Sequence[dict[str, Any]], next_due: float | None) -> None:
         """Write the next version; raises Conflict, StoreSilent."""
         with self._traces.record(case, "replace"):
+            _carried(outbox)
             await self._inner.replace(case, outbox, next_due)

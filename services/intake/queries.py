@@ -48,7 +48,8 @@ class Queries:
             return None
         if is_forgotten(found):
             return {name: found[name] for name in ("patient_id", "programme_id", "enrolled_at", "forgotten")}
-        told = {name: found.get(name) for name in ("patient_id", "programme_id", "enrolled_at", "locale", "zone", "routing")}
+        names = ("patient_id", "version", "programme_id", "enrolled_at", "locale", "zone", "routing")
+        told = {name: found.get(name) for name in names}
         key = self._keys.current().unwrap(patient_id, found["key"])
         told["consents"] = opened_consents(found, key)
         return told | opened_contacts(found, key) if with_contacts else told

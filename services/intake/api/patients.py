@@ -1,6 +1,6 @@
 """`/v1/patients`: enrolment, a patient's record for those who care for them, its changes and its end."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
@@ -12,7 +12,7 @@ from services.intake.domain.consents import UnknownPurpose
 from services.intake.handlers.forgetting import ForgettingHandler
 from services.intake.handlers.patients import PatientHandler
 from services.intake.queries import Queries
-from shared.chassis.http import Problem, authenticate, caller, json_response
+from shared.chassis.http import Problem, authenticate, caller, etag, if_match, json_response
 from shared.chassis.idempotency import DOCUMENTED
 from shared.security.auth import Principal, TokenVerifier
 
@@ -67,22 +67,22 @@ def patients_router(
             raise not_found()
         if "forgotten" in found:
             raise gone(found["forgotten"] if principal.role in STAFF else None)
-        return json_response(found)
+        return json_response(found, headers=etag(found["version"]))
 
     @router.put("/v1/patients/{patient_id}/contacts", dependencies=[Depends(staff)])
-    async def put_contacts(patient_id: str, contacts: ContactsTold) -> Response:
-        """Put contacts and location in the place of the old ones: `{patient_id, version}`."""
+    async def put_contacts(request: Request, patient_id: str, contacts: ContactsTold) -> Response:
+        """Put contacts and location in the place of the old ones: `{patient_id, version}`; 412 when `If-Match` is another."""
         with told():
-            return json_response(_now(patient_id, await handler.change_contacts(patient_id, contacts.contacts())))
+            return _now(patient_id, await handler.change_contacts(patient_id, contacts.contacts(), if_match(request)))
 
     @router.put("/v1/patients/{patient_id}/consents")
     async def put_consents(request: Request, patient_id: str, body: ConsentsTold) -> Response:
-        """Give or withdraw consents; a patient may do so for themselves: `{patient_id, version}`."""
+        """Give or withdraw consents; a patient may do so for themselves: `{patient_id, version}`; `If-Match` as above."""
         principal = authenticate(request, verifier)
         _own_only(principal.role, principal.sub, patient_id)
         try:
             with told():
-                return json_response(_now(patient_id, await handler.change_consents(patient_id, body.consents)))
+                return _now(patient_id, await handler.change_consents(patient_id, body.consents, if_match(request)))
         except UnknownPurpose:
             raise Problem(422, "unknown-purpose", "Nobody can agree to one of these purposes") from None
 
@@ -100,8 +100,8 @@ def patients_router(
     return router
 
 
-def _now(patient_id: str, version: int) -> dict[str, Any]:
-    return {"patient_id": patient_id, "version": version}
+def _now(patient_id: str, version: int) -> Response:
+    return json_response({"patient_id": patient_id, "version": version}, headers=etag(version))
 
 
 def _own_only(role: str, sub: str, patient_id: str) -> None:

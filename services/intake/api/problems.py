@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from services.intake.handlers.patients import Forgotten, NoSuchPatient
+from services.intake.handlers.patients import Forgotten, NoSuchPatient, VersionHasChanged
 from services.intake.ports import Busy, StoreSilent
+from shared.chassis.http import etag
 from shared.chassis.problems import Problem
 from shared.security.keks import KeyUnavailable
 
@@ -32,6 +33,11 @@ def told() -> Iterator[None]:
         raise not_found() from None
     except Forgotten:
         raise gone() from None
+    except VersionHasChanged as changed:
+        title = "The patient has changed since that version"
+        raise Problem(
+            412, "version-has-changed", title, extra={"version": changed.version}, headers=etag(changed.version)
+        ) from None
 
 
 def gone(forgotten: Mapping[str, Any] | None = None) -> Problem:

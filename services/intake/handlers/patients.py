@@ -48,6 +48,14 @@ class Forgotten(Exception):
     """This patient was forgotten; nothing about them can change any more."""
 
 
+class VersionHasChanged(Exception):
+    """The patient was changed since the version that somebody has seen; `version` is what it is now."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__("the patient was changed meanwhile")
+        self.version = version
+
+
 class PatientHandler:
     """The write side of patients."""
 
@@ -78,19 +86,20 @@ class PatientHandler:
         patient_id = record_id(self._programme_id, principal, "", PATIENTS_ROUTE, key) if key else fresh_id()
         return await bounded(self._keep(patient_id, told), self._bound, self._within_s)
 
-    async def change_contacts(self, patient_id: str, contacts: Contacts) -> int:
-        """Put these contacts in the place of the old ones; the patient's new version. Raises NoSuchPatient, Forgotten."""
+    async def change_contacts(self, patient_id: str, contacts: Contacts, version: int | None = None) -> int:
+        """Put these contacts in the place of the old ones; the patient's new version. `version` is the one to be changed, None
+        any. Raises NoSuchPatient, Forgotten, VersionHasChanged."""
         now_s = self._clock.now_s()
-        return await self._changed(patient_id, lambda found, key: with_contacts(found, contacts, key, now_s))
+        return await self._changed(patient_id, version, lambda found, key: with_contacts(found, contacts, key, now_s))
 
-    async def change_consents(self, patient_id: str, told: Mapping[str, bool]) -> int:
-        """Set the named consents; the patient's new version. Raises NoSuchPatient, Forgotten, UnknownPurpose."""
+    async def change_consents(self, patient_id: str, told: Mapping[str, bool], version: int | None = None) -> int:
+        """Set the named consents; as `change_contacts`, and raises UnknownPurpose."""
         now_s = self._clock.now_s()
 
         def change(found: Document, key: DataKey) -> Document:
             return with_consents(found, consent_rules.changed(opened_consents(found, key), told, now_s), key, now_s)
 
-        return await self._changed(patient_id, change)
+        return await self._changed(patient_id, version, change)
 
     async def _keep(self, patient_id: str, told: Enrolment) -> Enrolled:
         keks = self._keys.current()
@@ -111,16 +120,18 @@ class PatientHandler:
         self._outbox.wake(patient_id, patient_id, document["outbox"])
         return Enrolled("new", patient_id)
 
-    async def _changed(self, patient_id: str, change: Callable[[Document, DataKey], Document]) -> int:
-        return await bounded(self._change(patient_id, change), self._bound, self._within_s)
+    async def _changed(self, patient_id: str, version: int | None, change: Callable[[Document, DataKey], Document]) -> int:
+        return await bounded(self._change(patient_id, version, change), self._bound, self._within_s)
 
-    async def _change(self, patient_id: str, change: Callable[[Document, DataKey], Document]) -> int:
+    async def _change(self, patient_id: str, version: int | None, change: Callable[[Document, DataKey], Document]) -> int:
         for _ in range(ATTEMPTS):
             found = await self._patients.load(patient_id)
             if found is None:
                 raise NoSuchPatient
             if is_forgotten(found):
                 raise Forgotten
+            if version is not None and found["version"] != version:
+                raise VersionHasChanged(int(found["version"]))
             new = change(found, self._keys.current().unwrap(patient_id, found["key"]))
             if await self._patients.replace(new, found["version"]):
                 self._learn(new)

@@ -139,6 +139,18 @@ async def test_a_page_that_is_refused_says_why_by_a_code(spans: Spans) -> None:
     assert spans.attributes("page voice")["error.type"] == "PageRefused"
 
 
+async def test_what_a_record_says_goes_on_in_its_trace(spans: Spans) -> None:
+    traces = FlagTraces("crisis-0")
+    with traces.on_express(posted((FLAG, EXPRESS))) as accepting, accepting.deciding():
+        """Accepted."""
+    outbox: list[dict[str, Any]] = [{"id": "e", "kind": "event"}, {"id": "l", "kind": "timeline"}]
+    await traces.wrapping(unwrapped)("cases", Store()).insert(case(), outbox, None)
+    stop_traces()
+    [record] = [one for one in spans.all if one.name == "record case"]
+    assert outbox[0]["traceparent"] == f"00-{TRACE}-{record.context.span_id:016x}-01"
+    assert "traceparent" not in outbox[1]
+
+
 def test_each_flag_of_one_post_goes_on_in_its_own_trace(spans: Spans) -> None:
     with FlagTraces("crisis-0").on_express(posted((FLAG, EXPRESS), (OTHER, None))):
         """Both are accepted."""
