@@ -87,6 +87,8 @@ def _show(output: Output, report: dict[str, Any], found: Samples) -> None:
     output.say(f"[dim]{report['note']}[/dim]")
     _histogram(output, found)
     _bursts(output, report)
+    if report["flooded_ms"] is not None:
+        output.say(_flooded(report))
     for run in report["spread"]:
         fifths = {chain: " ".join(_ms(value) for value in run["page_p50_by_fifth"][chain]) for chain in (VIGIL, BARE)}
         output.say(f"[dim]page p50 by fifth of the run: vigil {fifths[VIGIL]}; bare {fifths[BARE]}[/dim]")
@@ -128,6 +130,15 @@ def _bursts(output: Output, report: dict[str, Any]) -> None:
                 f"100 at once, {chain}: the last first page after [bold]{spread['median']:.0f} ms[/bold]"
                 f" (median of {spread['repetitions']}; {spread['min']:.0f} to {spread['max']:.0f})"
             )
+
+
+def _flooded(report: dict[str, Any]) -> str:
+    flood, page = report["flood"], report["flooded_ms"]
+    return (
+        f"Beside {flood['answers_per_s']:g} routine answers/s and {flood['events_per_s']:g} events/s on other topics:"
+        f" page p50 [bold]{_ms(page['p50'])} ms[/bold], p99 {_ms(page['p99'])} ms"
+        f" ({_times(report['flooded_ratio_p50'])} and {_times(report['flooded_ratio_p99'])} of the same run without it)"
+    )
 
 
 def _cpu(cost: dict[str, dict[str, float]]) -> Table:

@@ -28,6 +28,9 @@ class Samples:
     bursts_ms: dict[str, list[float]] = field(default_factory=lambda: {VIGIL: [], BARE: []})
     cpu_ms: dict[str, dict[str, float]] = field(default_factory=dict)
     rate_per_s: float = 0.0
+    # Vigil's shots beside a flood of routine work, and what of it was really sent.
+    flooded: list[Shot] = field(default_factory=list)
+    flood: dict[str, float] | None = None
     load_average: tuple[float, float] = (0.0, 0.0)
 
     def shots(self, chain: str) -> list[Shot]:
@@ -41,6 +44,7 @@ def report_of(samples: Samples) -> dict[str, Any]:
     answers = {chain: _answers(samples.shots(chain)) for chain in (VIGIL, BARE, FLOOR)}
     page_p = {chain: percentiles(values) for chain, values in pages.items()}
     answer_p = {chain: percentiles(values) for chain, values in answers.items()}
+    flooded = percentiles(_pages(samples.flooded)) if samples.flooded else None
     bursts = {chain: sorted(values) for chain, values in samples.bursts_ms.items()}
     return {
         "machine": machine(),
@@ -53,7 +57,11 @@ def report_of(samples: Samples) -> dict[str, Any]:
         "ratio_p50": ratio(page_p[VIGIL]["p50"], page_p[BARE]["p50"]),
         "ratio_p99": ratio(page_p[VIGIL]["p99"], page_p[BARE]["p99"]),
         "burst100_ms": _middle(bursts[VIGIL]),
-        "flooded_ms": None,
+        "flooded_ms": flooded,
+        "flooded_ratio_p50": ratio(flooded["p50"], page_p[VIGIL]["p50"]) if flooded else None,
+        "flooded_ratio_p99": ratio(flooded["p99"], page_p[VIGIL]["p99"]) if flooded else None,
+        "flooded_unpaged": len(samples.flooded) - len(_pages(samples.flooded)),
+        "flood": samples.flood,
         "answer_ratio_p50": ratio(answer_p[VIGIL]["p50"], answer_p[BARE]["p50"]),
         "answer_ratio_p99": ratio(answer_p[VIGIL]["p99"], answer_p[BARE]["p99"]),
         "floor_answer_ms": answer_p[FLOOR],

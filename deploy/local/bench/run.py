@@ -12,6 +12,7 @@ import orjson
 from deploy.local.apis import Intake, PhoneNetwork
 from deploy.local.bench.bare import bare_chain
 from deploy.local.bench.cpu import per_sample_ms, read_cpu
+from deploy.local.bench.flood import Flood, FloodPlan
 from deploy.local.bench.load import Request, Shot, assign_pages, fire, fire_at_once, generator_session, interleaved, warm_up
 from deploy.local.bench.report import BARE, FLOOR, VIGIL, Samples
 from deploy.local.first_pages import code_on
@@ -33,6 +34,8 @@ class BenchPlan:
     warm: int = 40
     bursts: int = 5
     burst_size: int = 100
+    flooded: int = 100
+    flooded_rate_per_s: float = 6.0
     cpu_samples: int = 100
     settle_s: float = 1.0
     idle_s: float = 3.0
@@ -42,10 +45,11 @@ class BenchPlan:
     @property
     def flags(self) -> int:
         """How many patients Vigil will page about."""
-        return self.warm + self.samples + self.cpu_samples + self.bursts * self.burst_size
+        return self.warm + self.samples + self.cpu_samples + self.flooded + self.bursts * self.burst_size
 
 
-QUICK = BenchPlan(samples=60, warm=15, bursts=2, cpu_samples=40)
+QUICK = BenchPlan(samples=60, warm=15, bursts=2, cpu_samples=40, flooded=30)
+_ROUTINE_PATIENTS = 40
 
 
 class Watcher(Protocol):
@@ -84,6 +88,7 @@ class BenchRun:
             # First, while nothing is left over from a burst that would count as idling.
             await self._profile()
             shots = await self._measure()
+            await self._flood()
         self._samples.runs.append(shots)
         self._samples.rate_per_s = plan.rate_per_s
         self._samples.load_average = (round(load_before, 2), round(os.getloadavg()[0], 2))
@@ -108,6 +113,33 @@ class BenchRun:
                 self._watcher.phase("bursts", part + 1, plan.bursts)
         assign_pages([shot for shots in found.values() for shot in shots], await self._phone.pages(after), code_on)
         return found
+
+    async def _flood(self) -> None:
+        """The same shots beside routine work: how far the crisis lane hears of it."""
+        plan = self._plan
+        if not plan.flooded:
+            return
+        record = self._stack.record()
+        flood = Flood(
+            plan=FloodPlan(),
+            intake_url=record.intake_url,
+            token=self._token,
+            patients=await self._enrol(_ROUTINE_PATIENTS, "routine"),
+            kafka=record.kafka,
+            topic_prefix=record.topic_prefix,
+            session=self._session,
+            clock=self._clock,
+        )
+        after = await self._last_entry()
+        shots = [self._shot(VIGIL) for _ in range(plan.flooded)]
+        async with flood.running() as sent:
+            await self._settle()
+            await fire(self._session, shots, plan.flooded_rate_per_s)
+        await self._settle()
+        assign_pages(shots, await self._phone.pages(after), code_on)
+        self._samples.flooded += shots
+        self._samples.flood = sent.told()
+        self._watcher.phase("beside a flood", len(shots), plan.flooded)
 
     async def _burst(self, chain: str) -> None:
         shots = [self._shot(chain) for _ in range(self._plan.burst_size)]
@@ -149,7 +181,7 @@ class BenchRun:
         entries = await self._phone.entries()
         return int(entries[-1]["seq"]) if entries else 0
 
-    async def _enrol(self, count: int) -> list[str]:
+    async def _enrol(self, count: int, name: str = "bench") -> list[str]:
         """Distinct patients, so that every flag opens a case of its own."""
         intake_url = self._stack.record().intake_url
         found: list[str] = []
@@ -159,7 +191,7 @@ class BenchRun:
 
             async def work(waiting: Iterator[int]) -> None:
                 for number in waiting:
-                    found.append(await intake.enrol(f"bench-{number}", _patient(number)))
+                    found.append(await intake.enrol(f"{name}-{number}", _patient(number)))
                     self._watcher.phase("patients enrolled", len(found), count)
 
             await asyncio.gather(*(work(numbers) for _ in range(_ENROLLED_AT_ONCE)))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from deploy.local.bench.cpu import CpuReading, per_sample_ms
+from deploy.local.bench.flood import Flooded
 from deploy.local.bench.load import Request, Shot, assign_pages, interleaved
 from deploy.local.bench.report import BARE, FLOOR, VIGIL, Samples, report_of
 from shared.time.ids import derived_id, page_code
@@ -79,8 +80,20 @@ def test_the_report_sets_vigil_beside_the_bare_chain() -> None:
     assert report["burst100_ms"] == 300.0
     assert report["burst100"][VIGIL] == {"repetitions": 3, "min": 200.0, "median": 300.0, "max": 700.0}
     assert report["burst100"][BARE]["median"] is None
-    assert report["flooded_ms"] is None
+    assert (report["flooded_ms"], report["flood"]) == (None, None)
     assert {"machine", "runs", "floor_ms", "note"} <= report.keys()
+
+
+def test_what_was_measured_beside_a_flood_stands_beside_the_same_run_without_it() -> None:
+    samples = Samples()
+    samples.runs.append({VIGIL: [measured(VIGIL, 8.0, 9.0)], BARE: [measured(BARE, 16.0, 9.0)], FLOOR: []})
+    samples.flooded = [measured(VIGIL, 12.0, 15.0), shot(VIGIL)]
+    samples.flood = Flooded(seconds=2.0, taken=99, refused=1, events=400).told()
+    report = report_of(samples)
+    assert report["flooded_ms"]["p50"] == 12.0
+    assert report["flooded_ratio_p50"] == 1.5
+    assert report["flooded_unpaged"] == 1
+    assert report["flood"] == {"answers_per_s": 49.5, "refused_per_s": 0.5, "events_per_s": 200.0}
 
 
 def test_a_report_without_a_page_has_no_ratio() -> None:
