@@ -83,8 +83,6 @@ class Api:
 async def api(servers: Servers) -> AsyncIterator[Api]:
     factory = StackFactory(servers, "every-route")
     running = await factory(replicas=1)
-    # A Kafka that has only just begun has nobody yet to keep its groups.
-    running.allow_errors("aiokafka.consumer.group_coordinator")
     async with aiohttp.ClientSession() as session:
         documents = {}
         for service in SERVICES:

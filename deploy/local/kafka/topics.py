@@ -8,7 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, for_code
 
 from deploy.local.processes import NotReady, eventually
 from shared.contracts.topics import TOPICS, Topic
@@ -42,10 +42,23 @@ async def bus_ready(bootstrap: str, check: Callable[[], None], within_s: float =
 
 
 async def create_topics(bootstrap: str, prefix: str) -> None:
-    """Make every topic of the deployment that is not there yet; raises KafkaError."""
+    """Make every topic of the deployment that is not there yet; raises KafkaError, NotReady.
+
+    Returns when consumer groups have a coordinator too: a new broker makes the place for them only when first asked, and a
+    reader that comes before would report an error that is none.
+    """
     async with _admin(bootstrap) as admin:
         copies = min(_COPIES, len((await admin.describe_cluster())["brokers"]))
         await _create(admin, [_described(topic, prefix, copies) for topic in TOPICS])
+
+        async def coordinated() -> bool:
+            try:
+                return await admin.find_coordinator(prefix) is not None
+            except GroupCoordinatorNotAvailableError:
+                return False
+
+        if not await eventually(coordinated, READY_WITHIN_S):
+            raise NotReady(f"Kafka at {bootstrap} has no coordinator for consumer groups after {READY_WITHIN_S:g} s")
 
 
 async def delete_topics(bootstrap: str, prefix: str) -> None:
