@@ -8,8 +8,8 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from deploy.cli.doctor import docker_answers
 from deploy.local.fork_server import ForkServer
+from deploy.local.machine import docker_answers
 from deploy.local.plan import StackOptions
 from deploy.local.prepare import Parts, prepare
 from deploy.local.stack import Stack
