@@ -3,7 +3,8 @@
 Owns: patients (pseudonymous id, contacts, location), enrolment, instruments and assessments.
 Publishes: PatientEnrolled, AssessmentCompleted (through the outbox); RiskFlagged (by both lanes, at once).
 Consumes: CaseOpened, FlagJoined, CaseResolved (a projection per patient, `cases`).
-Stores: `patients` and `assessments`, one document each, with their outbox and their pending express entries inside; `cases`.
+Stores: `patients` and `assessments`, one document each, with their outbox, their pending express entries and the
+tasks they open inside; `tasks` for staff; `cases`.
 Promises: a safety answer is evaluated before anything can fail and handed to both lanes before anything is awaited; a stored
 flag is sent again until Kafka has acknowledged it and a crisis replica has journaled it, or crisis tells of its case; every
 answer carries guidance.
