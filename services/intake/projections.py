@@ -55,7 +55,8 @@ class MongoCases:
         sheets = await _heard(
             self._answers.find({"patient_id": patient_id, "flags": {"$gt": ""}}, limit=SHEETS_MAX, fields={"flags": 1})
         )
-        return any(not cases.knows(flag_id) for sheet in sheets for flag_id in sheet["flags"])
+        # More than are looked through: nobody may take the rest for settled.
+        return len(sheets) == SHEETS_MAX or any(not cases.knows(flag_id) for sheet in sheets for flag_id in sheet["flags"])
 
 
 async def _heard(work: Awaitable[Result]) -> Result:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
+from tests.support.canaries import KINDS, look
 from tests.support.clinic import Clinic
 from tests.support.fault_table import FaultTable
 from tests.support.faults import Breakable
@@ -20,8 +21,13 @@ async def fault_stack(servers: Servers) -> AsyncIterator[StackUnderTest]:
     """Kafka, mongod, intake, two replicas and a phone."""
     factory = StackFactory(servers, "faults")
     env = {"*": {"VIGIL_CRISIS_STEP_S": str(STEP_S)}}
-    yield await factory(profile="test", replicas=2, own_kafka=True, own_mongo=True, env=env)
-    await factory.end()
+    stack = await factory(profile="test", replicas=2, own_kafka=True, own_mongo=True, env=env)
+    yield stack
+    try:
+        # Faults are when something is said that never is otherwise.
+        (await look(stack)).expect_nothing(*KINDS)
+    finally:
+        await factory.end()
 
 
 @pytest.fixture(scope="package")
