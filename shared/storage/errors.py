@@ -34,9 +34,10 @@ async def bounded(work: Awaitable[Result], seconds: float) -> Result:
     finishes in the background and its error, if any, is taken note of.
     """
     task: asyncio.Future[Result] = asyncio.ensure_future(work)
+    # Also when whoever waits is cancelled before it ends.
+    task.add_done_callback(_noted)
     done, _ = await asyncio.wait((task,), timeout=seconds)
     if not done:
-        task.add_done_callback(_noted)
         raise StoreUnavailable("slow")
     return task.result()
 

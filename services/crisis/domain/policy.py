@@ -8,7 +8,8 @@ none of them has anybody; every later round asks everybody of the step. The pati
 never instead of it.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from services.crisis.domain.roster import MINUTES_COUNT, NOT_IMMEDIATE, Policy, Roster, Step, Wishes
 from shared.contracts.levels import Level
@@ -61,7 +62,12 @@ class Plan:
     first_round: tuple[PlannedStep, ...]
     later_rounds: tuple[PlannedStep, ...]
     length_s: float
-    anybody: tuple[Ring, ...]
+    everybody: Callable[[], tuple[Ring, ...]] = field(compare=False, repr=False)
+
+    @property
+    def anybody(self) -> tuple[Ring, ...]:
+        """A ring for everybody who can be reached; worked out when it is asked for, which is nearly never."""
+        return self.everybody()
 
     def step(self, index: int) -> PlannedStep:
         """The step with this running number, counted over all rounds."""
@@ -111,7 +117,7 @@ def _plan(level: Level, policy: Policy, roster: Roster, joining: Joining | None,
     later = tuple(
         PlannedStep(offsets_s[i], _rings(level, True, step, wider[i], roster), gaps[i]) for i, step in enumerate(steps)
     )
-    return Plan(first, later, offsets_s[-1] + policy.interval_s, _anybody(level, roster))
+    return Plan(first, later, offsets_s[-1] + policy.interval_s, lambda: _anybody(level, roster))
 
 
 def _anybody(level: Level, roster: Roster) -> tuple[Ring, ...]:

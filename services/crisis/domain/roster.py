@@ -44,7 +44,8 @@ class Person:
 
     def channels(self) -> tuple[str, ...]:
         """The channels this person has, the quickest first."""
-        return tuple(channel for channel in CHANNELS if self.address(channel) is not None)
+        kinds = {method.kind for method in self.contact_methods}
+        return tuple(channel for channel in CHANNELS if channel in kinds)
 
     def reached_at(self, level: Level) -> bool:
         """Whether a page about such a flag reaches this person: at high and imminent a mailbox alone does not count."""

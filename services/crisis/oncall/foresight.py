@@ -1,5 +1,6 @@
 """Gaps before they happen: a look at the coming days after every change and every few minutes, each gap told once."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -61,12 +62,9 @@ class Foresight:
             self._again_at = now + LOOK_S * 5
 
     async def ahead(self, seconds: float) -> tuple[CoverageGap, ...]:
-        """The gaps from now on, for so long; other work gets its turn after each of them."""
-        start = self._clock.now() // _MINUTE_S * _MINUTE_S
-        found: list[CoverageGap] = []
-        for gap in gaps_of(self._duty.reached(), start, start + seconds):
-            found.append(gap)
-            await self._clock.sleep(0)
+        """The gaps from now on, for so long. With many rosters that takes longer than a page may wait: not on the loop."""
+        start, book = self._clock.now() // _MINUTE_S * _MINUTE_S, self._duty.reached()
+        found = await asyncio.to_thread(lambda: list(gaps_of(book, start, start + seconds)))
         return tuple(sorted(found, key=lambda gap: (gap.starts_at, gap.level, gap.step)))
 
     async def _tell(self, now: float) -> None:
