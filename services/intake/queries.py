@@ -127,6 +127,7 @@ def shown(document: Mapping[str, Any], key: DataKey | None) -> dict[str, Any]:
         "answers": None if key is None else key.open(ANSWERS, document["answers"]),
         "context": _opened(document, SETTINGS, key),
         "corrects": document.get("corrects"),
+        "text_hash": document.get("text_hash"),
         "answered_at": document["answered_at"],
         "accepted_at": document["accepted_at"],
         # What nobody could score is shown as it came.

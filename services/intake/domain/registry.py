@@ -25,7 +25,8 @@ class Registry:
     def add(self, instrument: Instrument) -> None:
         """Take up an instrument, or a further version of one.
 
-        Raises InstrumentUnusable for a version that is there already, and for one that watches less than those before it.
+        Raises InstrumentUnusable for a version that is there already, for one that watches less than those before it, and for a
+        name that is another instrument's.
         """
         versions = self._versions.get(instrument.id, {})
         if instrument.version in versions:
@@ -36,6 +37,14 @@ class Registry:
             raise InstrumentUnusable(
                 [Mistake(("safety",), f"{lost[0]} is a safety item of another version, and must stay one")]
             )
+        for place, name in (
+            (("id",), instrument.id),
+            *((("names", index), name) for index, name in enumerate(instrument.names)),
+        ):
+            other = self._names.get(_plain(name))
+            if other is not None and other.id != instrument.id:
+                # What people mean by a name decides which safety items are read of a sheet that is not known exactly.
+                raise InstrumentUnusable([Mistake(place, f"{name} is what {other.id} is called")])
         self._versions[instrument.id] = {**versions, instrument.version: instrument}
         current = max(self._versions[instrument.id].values(), key=lambda one: _in_order(one.version))
         self._current[current.id] = current

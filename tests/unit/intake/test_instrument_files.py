@@ -76,6 +76,15 @@ def test_a_mistake_inside_a_list_is_told_with_its_own_line() -> None:
     assert mistake.path == "bands.ranges.4.colour"
 
 
+@pytest.mark.parametrize("told", ["id: phq_9\nnames: [x]", "id: other\nnames: [x, PHQ-9]", "id: other\nnames: [columbia]"])
+def test_a_name_that_is_anothers_is_refused_since_it_decides_what_is_watched(tmp_path: Path, told: str) -> None:
+    text = (SHIPPED / "gad7.yaml").read_text("utf-8").replace("names: [gad]\n", "").replace("id: gad7", told, 1)
+    (tmp_path / "own.yaml").write_text(text, "utf-8")
+    loaded = load_registry(tmp_path)
+    assert "is what" in loaded.refused[0].mistakes[0].said
+    assert loaded.registry.watched("PHQ-9") is loaded.registry.current["phq9"]
+
+
 def test_an_empty_registry_knows_and_watches_nothing() -> None:
     registry = Registry()
     assert (registry.find("phq9"), registry.watched("phq9"), registry.unacknowledged()) == (None, None, ())

@@ -5,8 +5,10 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.intake.domain.documents import OwnKey, accepted_document, rejected_document
+from services.intake.domain.documents import OwnKey, accepted_document, draft_document, rejected_document
 from services.intake.domain.record import Card, kept, opaque_patient_id, revived
 from services.intake.domain.sheet import Received, Sheet, look
 from services.intake.gateways.instruments import load_registry
@@ -109,6 +111,30 @@ def test_no_body_breaks_the_look(body: Any) -> None:
     assert sheet.faults
     deep_answers = isinstance(body, dict) and "answers" in body
     assert (sheet.flag_id is not None) == deep_answers
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = st.sampled_from([*REGISTRY.current, "PHQ-9", "cssrs", "house_scale"])
+BODIES = st.fixed_dictionaries(
+    {"instrument": NAMES | JSON, "answers": st.dictionaries(st.sampled_from(["q1", "q4", "q9"]), JSON, max_size=3) | JSON},
+    optional=dict.fromkeys(("context", "corrects", "instrument_version", "text_hash", "answered_at"), JSON),
+)
+
+
+@given(BODIES, st.none() | NAMES)
+def test_whatever_is_sent_can_be_looked_at_and_what_has_no_fault_can_be_kept(body: dict[str, Any], draft: str | None) -> None:
+    sheet = looked(body, draft=draft)
+    flag = sheet.flag(None)
+    assert (flag is None) == (sheet.finding is None)
+    if not sheet.faults:
+        kept_ = draft_document(sheet, flag, KEY) if draft else accepted_document(sheet, flag, KEY, prorate=True)
+        assert orjson.loads(orjson.dumps(kept_)) == kept_
+    elif flag is not None:
+        assert rejected_document(sheet, flag, "invalid", None)["faults"]
 
 
 @pytest.mark.parametrize(
