@@ -27,7 +27,7 @@ from services.crisis.domain.facts import (
 from services.crisis.domain.orders import Order, is_known
 from services.crisis.domain.reference import Reference
 from services.crisis.domain.replies import Meant, Reply, acknowledged_flags, meant_by
-from services.crisis.domain.roster import Person, Roster
+from services.crisis.domain.roster import MINUTES_COUNT, Person, Roster
 from services.crisis.engine import Engine
 from services.crisis.observed import REPLIES_UNRESOLVED
 from services.crisis.ports import StoredCase
@@ -78,7 +78,9 @@ class Handlers:
         roster: Callable[[], Roster],
         pass_on: Callable[[Reply], None],
         keep: Callable[[Reply], None] = lambda reply: None,
+        second_to_reduce: bool = False,
     ) -> None:
+        """`second_to_reduce`: closing below the level of a high or imminent flag needs a second clinician, as lowering does."""
         self._clock = clock
         self._table = table
         self._engine = engine
@@ -86,6 +88,7 @@ class Handlers:
         self._roster = roster
         self._pass_on = pass_on
         self._keep = keep
+        self._second_to_reduce = second_to_reduce
         self._pending: dict[str, Reply] = {}
         engine.listeners.append(self._retry_pending)
 
@@ -257,7 +260,7 @@ class Handlers:
         def verdict(case: Case, stored: StoredCase | None) -> list[Fact]:
             _require_version(case, version)
             _require_named(case, flags)
-            if second == person or second not in self._roster().people:
+            if not self._is_second(second, person):
                 raise Refused("lowering needs a second clinician who is on the roster", _standing_of(case))
             if any(rank(level) >= rank(case.levels[flag_id]) for flag_id in flags if flag_id in case.levels):
                 raise Refused("the level is not lower", _standing_of(case))
@@ -281,6 +284,10 @@ class Handlers:
         def verdict(case: Case, stored: StoredCase | None) -> list[Fact]:
             _require_version(case, version)
             _require_named(case, flags)
+            if self._second_to_reduce and _reduces(case, level) and not self._is_second(second, person):
+                raise Refused(
+                    "closing below the level of a high flag needs a second clinician on the roster", _standing_of(case)
+                )
             return [Closed(closing_id, person, level, second, tuple(sorted(case.flags)), at=self._clock.now())]
 
         return await self._decide(identifier, verdict)
@@ -298,6 +305,9 @@ class Handlers:
             self._engine.touch(patient_id)
 
     # Finding
+
+    def _is_second(self, second: str | None, person: str) -> bool:
+        return second is not None and second != person and second in self._roster().people
 
     def subject_of(self, identifier: str) -> str:
         """Whose case it is, whatever it is called by; raises Unknown."""
@@ -350,6 +360,11 @@ class Handlers:
 def _standing_of(case: Case) -> Standing:
     open_flags = () if case.state == "closed" else tuple(sorted(case.flags))
     return Standing(case.state, case.owner, case.version, open_flags)
+
+
+def _reduces(case: Case, level: Level) -> bool:
+    """Whether this level is below that of an open flag at which minutes count."""
+    return any(one in MINUTES_COUNT and rank(level) < rank(one) for one in case.levels.values())
 
 
 def _require_version(case: Case, version: int | None) -> None:

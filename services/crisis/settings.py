@@ -43,6 +43,10 @@ class CrisisSettings(BaseSettings):
     link_key_file: Path = Field(description="File with the key of one-tap links, the same for all replicas, 16 bytes or more.")
     public_url: str = Field("http://127.0.0.1:8103", description="Base URL of one-tap links as a phone reaches it.")
     step_s: float | None = Field(None, gt=0, description="Seconds between a policy's steps instead of the roster's own.")
+    second_to_reduce: bool = Field(
+        False,
+        description="Whether closing a case below the level of a high or imminent flag needs a second clinician, as lowering does.",
+    )
     webhook_key_file: Path | None = Field(
         None, description="File with the key that signs webhook pages, 16 bytes or more; none = no pages by webhook."
     )

@@ -36,6 +36,7 @@ class Core:
     clerk: Clerk
     engine: Engine
     link_key: bytes
+    second_to_reduce: bool
 
     def shift(self, by_s: float) -> None:
         """The store has set the clock: every stamp in memory moves with it, and the journal is told."""
@@ -91,8 +92,9 @@ def build_core(
         peers=adapters.peers,
         telemetry=observed,
     )
-    core = Core(clock, times, roster, observed, table, relay, fact_journal, clerk, engine, key)
-    clerk.hear = lambda patient_id, items: engine.hear(patient_id, items, keep=False)
+    core = Core(clock, times, roster, observed, table, relay, fact_journal, clerk, engine, key, settings.second_to_reduce)
+    # Kept on the own disk like all that is heard: a restart while the store is dead must not forget who has the patient.
+    clerk.hear = lambda patient_id, items: engine.hear(patient_id, items)
     clerk.say = engine.say
     clerk.shift = core.shift
     clerk.next_due = engine.next_due

@@ -48,6 +48,7 @@ def build_doors(
         roster=core.roster,
         pass_on=adapters.told_peers.pass_on,
         keep=core.fact_journal.keep_reply,
+        second_to_reduce=core.second_to_reduce,
     )
     queries = Queries(core.table, core.clock, core.engine.next_due, core.roster, duty.at)
     stream = CaseStream(table=core.table, queries=queries, clock=core.clock, verifier=verifier)

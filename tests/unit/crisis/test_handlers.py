@@ -279,3 +279,18 @@ async def test_a_receipt_of_an_unknown_flag_is_nothing(paged: Lane) -> None:
     case = paged.table.case("patient-1")
     assert case is not None
     assert case.state == "received"
+
+
+async def test_where_it_is_asked_for_nobody_closes_below_a_high_flags_level_alone(paged: Lane) -> None:
+    paged.handlers._second_to_reduce = True
+    await paged.reply(ANA, "1")
+    for second in (None, ANA, "nobody"):
+        with pytest.raises(Refused, match="needs a second clinician"):
+            await paged.handlers.resolve(FIRST, ANA, None, (FIRST,), "low", second)
+    assert (await paged.handlers.resolve(FIRST, ANA, None, (FIRST,), "low", BEN)).state == "closed"
+
+
+async def test_closing_at_the_flags_own_level_needs_no_second_person(paged: Lane) -> None:
+    paged.handlers._second_to_reduce = True
+    await paged.reply(ANA, "1")
+    assert (await paged.handlers.resolve(FIRST, ANA, None, (FIRST,), "high", None)).state == "closed"
