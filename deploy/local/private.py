@@ -9,7 +9,7 @@ from pathlib import Path
 from deploy.local.home import Home
 from deploy.local.kafka.topics import delete_topics
 from deploy.local.mongo.replica_set import drop_databases
-from deploy.local.plan import StackOptions
+from deploy.local.plan import EVERY, StackOptions
 from deploy.local.prepare import Parts, prepare
 from deploy.local.stack import Stack, options_of_caller
 
@@ -24,8 +24,9 @@ def private_options(
 ) -> StackOptions:
     """Options of a stack that shares nothing with another one; a broker or a store that the caller named is used, not its data.
 
-    The provider is always the simulator: what these commands watch is on its phones.
+    The provider is always the simulator: what these commands watch is on its phones. Traces go where the caller wants them.
     """
+    endpoint = os.environ.get("VIGIL_OTLP_ENDPOINT")
     return options_of_caller(
         Home(Path(tempfile.mkdtemp(prefix=f"vigil-{purpose}-"))),
         profile=profile,
@@ -35,6 +36,7 @@ def private_options(
         topic_prefix=f"{purpose}-{secrets.token_hex(3)}",
         steady_kafka=steady_kafka,
         embedded=embedded,
+        extra_env={EVERY: {"VIGIL_OTLP_ENDPOINT": endpoint}} if endpoint else {},
     )
 
 
