@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from services.intake.domain.record import UNKNOWN_ROUTING, Flag, kept
@@ -46,11 +45,22 @@ class AbandonedDrafts:
         return raised
 
     async def _judge(self, draft: Mapping[str, Any]) -> int:
-        document_id, patient_id = draft["_id"], draft["patient_id"]
-        if await self._assessments.handed_in_since(patient_id, draft["instrument"], draft["accepted_s"]):
-            await self._assessments.settle_draft(document_id, patient_id, draft["left_open"]["flag_id"], None)
+        document_id, patient_id, left_open = draft["_id"], draft["patient_id"], draft["left_open"]
+        routing = await self._routing(patient_id)
+        if routing is None or await self._assessments.handed_in_since(patient_id, draft["instrument"], draft["accepted_s"]):
+            await self._assessments.settle_draft(document_id, patient_id, left_open["flag_id"], None)
             return 0
-        flag = await self._flag(draft)
+        flag = Flag(
+            flag_id=left_open["flag_id"],
+            programme_id=self._programme_id,
+            patient_id=patient_id,
+            level=left_open["level"],
+            rule=left_open["rule"],
+            source_id=draft["record_id"],
+            accepted_s=self._clock.now_s(),
+            accepted_mono_s=self._clock.monotonic_s(),
+            routing=routing,
+        )
         # First into the store: a crash before the strike is the rescan's.
         if not await self._assessments.settle_draft(document_id, patient_id, flag.flag_id, kept(flag)):
             return 0
@@ -58,19 +68,12 @@ class AbandonedDrafts:
         self._keeper.watch(self._lanes.strike(flag), already(document_id))
         return 1
 
-    async def _flag(self, draft: Mapping[str, Any]) -> Flag:
-        card = self._directory.known(draft["patient_id"])
+    async def _routing(self, patient_id: str) -> Mapping[str, Any] | None:
+        """The patient's routing codes, unknown ones while they cannot be read; None for a patient who was forgotten since."""
+        card = self._directory.known(patient_id)
         if card is None:
-            with suppress(StoreSilent):
-                card = await asyncio.shield(self._directory.ask(draft["patient_id"]))
-        return Flag(
-            flag_id=draft["left_open"]["flag_id"],
-            programme_id=self._programme_id,
-            patient_id=draft["patient_id"],
-            level=draft["left_open"]["level"],
-            rule=draft["left_open"]["rule"],
-            source_id=draft["record_id"],
-            accepted_s=self._clock.now_s(),
-            accepted_mono_s=self._clock.monotonic_s(),
-            routing=UNKNOWN_ROUTING if card is None else card.routing,
-        )
+            try:
+                card = await asyncio.shield(self._directory.ask(patient_id))
+            except StoreSilent:
+                return UNKNOWN_ROUTING
+        return None if card is None else card.routing

@@ -179,3 +179,16 @@ async def test_a_draft_is_judged_while_the_patients_card_cannot_be_read_and_not_
     house.sheets.silent = True
     with pytest.raises(StoreSilent):
         await watcher(house).look_once()
+
+
+async def test_nobody_is_paged_about_a_patient_who_was_forgotten_since() -> None:
+    clock = ManualClock()
+    house = House(clock=clock)
+    patient = await house.enrol()
+    await save(house, patient, OPEN, "cssrs_screener")
+    # What forgetting leaves of a patient has no routing codes.
+    await house.people.update({"_id": patient}, {"$unset": {"routing": 1}})
+    house.restart()
+    clock.advance(AFTER_S + 1.0)
+    assert [await watcher(house).look_once() for _ in range(2)] == [0, 0]
+    assert {flag["level"] for flag in house.bus.flags} == {"low"}
