@@ -4,6 +4,7 @@ Imported only when traces are configured. What the receiver does not take in tim
 waits for it.
 """
 
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -29,6 +30,8 @@ from shared.telemetry.metrics import TRACE_SPANS
 from shared.telemetry.traces import Kind, TraceSettings, Value
 
 _KINDS = {kind.name.lower(): kind for kind in SpanKind}
+# A thread that turns spans into bytes keeps the interpreter's lock for so long at most, instead of Python's 5 ms.
+SWITCH_S = 0.0005
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
@@ -67,6 +70,8 @@ class Exporting:
     def __init__(self, service: str, endpoint: str, *, instance: str, version: str, settings: TraceSettings) -> None:
         self.routine_ratio = settings.routine_ratio
         self._flush_s = settings.flush_s
+        self._switch_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_S)
         resource = {"service.name": service, "service.namespace": "vigil"}
         resource |= {"service.instance.id": instance} if instance else {}
         resource |= {"service.version": version} if version else {}
@@ -87,6 +92,7 @@ class Exporting:
     def stop(self) -> None:
         """Send what waits, within the bound."""
         self._bounded.stop(self._flush_s)
+        sys.setswitchinterval(self._switch_s)
 
 
 class _Bounded(SpanProcessor):

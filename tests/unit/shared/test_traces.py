@@ -195,6 +195,14 @@ def _lost(fate: str) -> float:
     return float(TRACE_SPANS.labels(fate)._value.get())
 
 
+def test_while_spans_are_made_into_bytes_others_have_their_turn(receiver: Receiver) -> None:
+    before = sys.getswitchinterval()
+    configure()
+    assert sys.getswitchinterval() == pytest.approx(otlp.SWITCH_S)
+    stop_traces()
+    assert sys.getswitchinterval() == pytest.approx(before)
+
+
 def test_every_listed_attribute_is_a_code() -> None:
     words = {word for name in traces.ATTRIBUTES for word in name.replace("_", ".").split(".")}
     assert not words & {"patient", "phone", "number", "key", "address", "answer", "url", "body", "text", "person"}
