@@ -89,15 +89,26 @@ class Queries:
         lines, _, _ = lines_of([*case.flags.values(), *case.facts], 0, GENESIS, self._roster().version)
         return lines
 
-    def on_call(self, at: float) -> dict[str, Any]:
-        """Whom a flag raised at that moment would ring, step by step, per level."""
+    def on_call(
+        self,
+        at: float,
+        own_clinician_id: str | None = None,
+        language: str | None = None,
+        region: str | None = None,
+        track: str | None = None,
+    ) -> dict[str, Any]:
+        """Whom a flag raised at that moment (with these routing codes) would ring, step by step, per level."""
         roster = self._roster_at(at)
         return {
             "at": iso(at),
             "levels": {
                 level: [
                     {"step": index, "people": [ring.person for ring in step.rings], "after_s": step.offset_s, "gap": step.gap}
-                    for index, step in enumerate(planned(level, roster).first_round)
+                    for index, step in enumerate(
+                        planned(
+                            level, roster, None, roster.wishes(level, own_clinician_id, language, region, track)
+                        ).first_round
+                    )
                 ]
                 for level in LEVELS
             },

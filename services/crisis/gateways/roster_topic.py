@@ -57,7 +57,8 @@ class RosterTopic:
             try:
                 await self._read()
             except (KafkaError, OSError, TimeoutError) as error:
-                log.info("roster_topic_lost", error=type(error).__name__)
+                if self.connected:
+                    log.warning("roster_topic_lost", error=type(error).__name__)
             finally:
                 self.connected = False
             await self._clock.sleep(RECONNECT_S)

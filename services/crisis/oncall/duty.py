@@ -26,6 +26,8 @@ from shared.contracts.levels import LEVELS
 TURN_S = 60.0
 LOOK_S = 1.0
 SNAPSHOT_EVERY_S = 3_600.0
+# Every answer to a change has all of them; a log needs no more than these.
+DOUBTS_TOLD = 20
 log = structlog.get_logger("crisis.roster")
 
 
@@ -184,8 +186,11 @@ class Duty:
         return int(self._clock.now() // TURN_S)
 
     def _tell_doubts(self) -> None:
-        for doubt in self.doubts():
+        found = self.doubts()
+        for doubt in found[:DOUBTS_TOLD]:
             log.warning("roster_doubt", doubt=doubt)
+        if len(found) > DOUBTS_TOLD:
+            log.warning("roster_doubts", more=len(found) - DOUBTS_TOLD)
 
 
 def book_text(book: Book) -> str:
