@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from services.crisis.domain.facts import Fact, Flag
+from shared.security.keks import Keks
 
 
 class Journal(Protocol):
@@ -66,6 +67,30 @@ class Left:
     case_id: str
     patient_id: str
     entries: tuple[dict[str, Any], ...]
+
+
+class ContactStore(Protocol):
+    """Sealed contacts of patients."""
+
+    async def put(self, patient_id: str, sequence: int, contacts: dict[str, Any] | None) -> None:
+        """Keep these contacts unless newer ones are there; raises StoreSilent."""
+        ...
+
+    async def forget(self, patient_id: str) -> None:
+        """Keep nothing of this patient, now and later; raises StoreSilent."""
+        ...
+
+    async def get(self, patient_id: str) -> dict[str, Any] | None:
+        """The sealed contacts; None when there are none. Raises StoreSilent."""
+        ...
+
+
+class KeySource(Protocol):
+    """Where the key-encryption keys come from."""
+
+    def current(self) -> Keks:
+        """The keys in use; raises KeyUnavailable."""
+        ...
 
 
 class StoreSilent(Exception):

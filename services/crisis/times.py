@@ -42,6 +42,7 @@ class Times:
     peer_table: float = 1.0
     peer_again: float = 2.0
     link_life: float = 259_200.0
+    kek_look: float = 5.0
     roster_poll: float = 0.500
     roster_horizon: float = 1_209_600.0
     gap_scan: float = 300.0

@@ -13,7 +13,7 @@ class Keyring:
         """`on_forgotten` is told each patient once: what a service keeps of them goes then."""
         self._wrapped: dict[str, str] = {}
         self._forgotten: set[str] = set()
-        self._on_forgotten = on_forgotten
+        self.on_forgotten = on_forgotten
 
     def hear(self, patient_id: str, wrapped: str | None) -> None:
         """Take in a key, or (None) that it is forgotten."""
@@ -21,8 +21,8 @@ class Keyring:
             self._wrapped.pop(patient_id, None)
             if patient_id not in self._forgotten:
                 self._forgotten.add(patient_id)
-                if self._on_forgotten is not None:
-                    self._on_forgotten(patient_id)
+                if self.on_forgotten is not None:
+                    self.on_forgotten(patient_id)
         elif patient_id not in self._forgotten:
             self._wrapped[patient_id] = wrapped
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, for_code
 
@@ -44,8 +44,8 @@ async def bus_ready(bootstrap: str, check: Callable[[], None], within_s: float =
 async def create_topics(bootstrap: str, prefix: str) -> None:
     """Make every topic of the deployment that is not there yet; raises KafkaError, NotReady.
 
-    Returns when consumer groups have a coordinator too: a new broker makes the place for them only when first asked, and a
-    reader that comes before would report an error that is none.
+    Returns when every partition answers for itself, and consumer groups have a coordinator too: a new broker makes the place
+    for them only when first asked, and a reader that comes before would report an error that is none.
     """
     async with _admin(bootstrap) as admin:
         copies = min(_COPIES, len((await admin.describe_cluster())["brokers"]))
@@ -59,6 +59,19 @@ async def create_topics(bootstrap: str, prefix: str) -> None:
 
         if not await eventually(coordinated, READY_WITHIN_S):
             raise NotReady(f"Kafka at {bootstrap} has no coordinator for consumer groups after {READY_WITHIN_S:g} s")
+    await _all_led(
+        bootstrap, [TopicPartition(one.full_name(prefix), number) for one in TOPICS for number in range(one.partitions)]
+    )
+
+
+async def _all_led(bootstrap: str, partitions: list[TopicPartition]) -> None:
+    """Return when the leader of each partition says where it ends; the client asks again until it does. Raises KafkaError."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_MS)
+    await consumer.start()
+    try:
+        await consumer.end_offsets(partitions)
+    finally:
+        await consumer.stop()
 
 
 async def delete_topics(bootstrap: str, prefix: str) -> None:

@@ -10,6 +10,7 @@ from services.crisis.app.wrapping import Wrap
 from services.crisis.clock import CrisisClock
 from services.crisis.gateways.bookmark import BookmarkFile
 from services.crisis.gateways.bus import EventBus
+from services.crisis.gateways.contacts import MongoContacts
 from services.crisis.gateways.journal import DiskJournal, Frame
 from services.crisis.gateways.pages import page_session
 from services.crisis.gateways.peers import PumpedPeers, pumps_to
@@ -17,7 +18,7 @@ from services.crisis.gateways.roster_events import SealedRosterEvents
 from services.crisis.gateways.roster_seal import RosterSeal
 from services.crisis.gateways.roster_store import MongoRoster
 from services.crisis.gateways.snapshot import SnapshotFile
-from services.crisis.ports import Journal, Peers, RosterEvents, RosterStore
+from services.crisis.ports import ContactStore, Journal, Peers, RosterEvents, RosterStore
 from services.crisis.repository import MongoCases
 from services.crisis.restore import kept_skew
 from services.crisis.settings import CrisisSettings, SharedSettings
@@ -82,6 +83,7 @@ class Adapters:
     bus: EventBus
     open_reader: Callable[[], PartitionReader]
     cases: MongoCases
+    contacts: ContactStore
     roster_store: RosterStore
     roster_events: RosterEvents
     pumps: tuple[Pump, ...]
@@ -128,6 +130,7 @@ async def open_adapters(
         bus=bus,
         open_reader=partial(outside.partition_reader, fetch_wait_s=times.kafka_fetch_wait, request_s=times.kafka_request),
         cases=wrap("cases", MongoCases(store, times.store_operation)),
+        contacts=MongoContacts(store, times.store_operation),
         roster_store=MongoRoster(store, times.store_operation),
         roster_events=SealedRosterEvents(bus, disk.seal, shared.programme_id),
         pumps=pumps,

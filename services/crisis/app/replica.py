@@ -12,6 +12,7 @@ import structlog
 from starlette.types import ASGIApp
 
 from services.crisis.app.adapters import open_adapters, open_disk
+from services.crisis.app.contacts import build_contacts
 from services.crisis.app.core import build_core
 from services.crisis.app.doors import build_doors
 from services.crisis.app.on_call import build_on_call
@@ -22,6 +23,7 @@ from services.crisis.restore import Restore
 from services.crisis.settings import CrisisSettings, SharedSettings
 from services.crisis.times import Times
 from shared.chassis.outside import Outside, Servers
+from shared.chassis.reading import reading
 from shared.security.auth import TokenVerifier
 
 DRAIN_PEERS_S = 1.0
@@ -66,7 +68,10 @@ class _Replica:
         self.core = build_core(settings, self.times, self.disk.clock, self.on_call.duty.roster, self.adapters)
         self.on_call.duty.on_change = self.core.engine.reconsider_all
         self.doors = build_doors(self.me, shared, self.disk, self.adapters, self.core, self.on_call.duty, verifier)
-        self.app = build_app(self.own_url, self.adapters, self.core, self.doors, self.on_call, verifier, self._alarms)
+        self.people = build_contacts(shared, self.times, self.adapters, outside)
+        self.app = build_app(
+            self.own_url, self.adapters, self.core, self.doors, self.on_call, self.people, verifier, self._alarms
+        )
         self._restore()
         core, doors = self.core, self.doors
         others = tuple(url for url in settings.peer_urls if url != self.own_url)
@@ -75,6 +80,9 @@ class _Replica:
         self._run(stack, doors.bus_lane.run, upkeep.catch_up, upkeep.tidy, upkeep.expire)
         on_call = self.on_call
         self._run(stack, on_call.duty.run, on_call.rostering.watch, on_call.topic.run, on_call.foresight.run)
+        people = self.people
+        self._run(stack, people.keys.run, people.keep)
+        await stack.enter_async_context(reading(outside, self.me, people.subscriptions, shared.topic_prefix, people.clock))
 
     async def drain(self) -> None:
         """Before going away: what is not recorded goes to the peers and the store, pages under way may end."""
@@ -113,6 +121,7 @@ class _Replica:
             "bus_lost": not self.doors.bus_lane.connected,
             "disk_trouble": self.disk.journal.trouble,
             "express_mismatch": any(pump.mismatch for pump in self.adapters.pumps),
+            "sealing_unavailable": self.people.keks.trouble is not None,
             "roster_stale": self.on_call.duty.stale,
             "coverage_gap_ahead": bool(self.on_call.foresight.gaps),
         }

@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from services.crisis.api.callbacks import Callbacks
 from services.crisis.api.cases import cases_router
 from services.crisis.api.commands import CaseCommands
+from services.crisis.api.contacts import contacts_router
 from services.crisis.api.documented import document
 from services.crisis.api.facts import FactsApi
 from services.crisis.api.flags import FlagsApi
 from services.crisis.api.overview import overview_router
 from services.crisis.app.adapters import Adapters
+from services.crisis.app.contacts import PatientContacts
 from services.crisis.app.core import Core
 from services.crisis.app.doors import Doors
 from services.crisis.app.on_call import OnCall
@@ -31,6 +34,7 @@ def build_app(
     core: Core,
     doors: Doors,
     on_call: OnCall,
+    people: PatientContacts,
     verifier: TokenVerifier,
     alarms: Callable[[], dict[str, bool]],
 ) -> ASGIApp:
@@ -56,11 +60,7 @@ def build_app(
     app.add_route("/v1/facts", facts.post, methods=["POST"])
     app.add_route("/v1/facts", facts.get, methods=["GET"])
     app.add_route("/v1/express/heartbeat", facts.heartbeat, methods=["POST"])
-    app.add_route("/v1/providers/twilio/status", callbacks.status, methods=["POST"])
-    app.add_route("/v1/providers/twilio/sms", callbacks.sms, methods=["POST"])
-    app.add_route("/v1/providers/twilio/voice", callbacks.voice, methods=["POST"])
-    app.add_route("/a/{token}", callbacks.show_link, methods=["GET"])
-    app.add_route("/a/{token}", callbacks.follow_link, methods=["POST"])
+    _add_callbacks(app, callbacks)
     app.add_route("/v1/stream", doors.stream.get, methods=["GET"])
 
     async def timeline(identifier: str) -> list[dict[str, Any]] | None:
@@ -72,9 +72,10 @@ def build_app(
 
     app.include_router(cases_router(doors.queries, doors.notebook, verifier, timeline))
     app.include_router(CaseCommands(doors.handlers, doors.notebook, verifier, adapters.identity.programme_id).router())
-    app.include_router(overview_router(doors.queries, verifier, core.clock.now))
-    app.include_router(on_call.changes(verifier).router())
-    app.include_router(on_call.reads(verifier))
+    overview = overview_router(doors.queries, verifier, core.clock.now)
+    contacts = contacts_router(people.contacts, doors.queries, verifier)
+    for router in (overview, contacts, on_call.changes(verifier).router(), on_call.reads(verifier)):
+        app.include_router(router)
     document(app)
     return DirectRoutes(
         app,
@@ -84,6 +85,15 @@ def build_app(
             ("POST", "/v1/providers/twilio/status"): callbacks.status,
         },
     )
+
+
+def _add_callbacks(app: FastAPI, callbacks: Callbacks) -> None:
+    """Routes of what proves itself."""
+    app.add_route("/v1/providers/twilio/status", callbacks.status, methods=["POST"])
+    app.add_route("/v1/providers/twilio/sms", callbacks.sms, methods=["POST"])
+    app.add_route("/v1/providers/twilio/voice", callbacks.voice, methods=["POST"])
+    app.add_route("/a/{token}", callbacks.show_link, methods=["GET"])
+    app.add_route("/a/{token}", callbacks.follow_link, methods=["POST"])
 
 
 def _callbacks(own_url: str, adapters: Adapters, core: Core, doors: Doors, on_call: OnCall) -> Callbacks:

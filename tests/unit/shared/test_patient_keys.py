@@ -41,7 +41,7 @@ async def test_what_was_there_before_and_what_comes_later_is_heard() -> None:
         assert len(keyring) == 2
         assert keyring.key_of("p", KEKS).open("name", keys["p"][0].seal("name", "Ada")) == "Ada"
         heard = asyncio.Event()
-        keyring._on_forgotten = lambda patient: heard.set() if patient == "p" else None
+        keyring.on_forgotten = lambda patient: heard.set() if patient == "p" else None
         put(kafka, "r", keys["r"][1])
         put(kafka, "p", None)
         await heard.wait()
