@@ -10,7 +10,7 @@ import orjson
 from services.intake.bounded import bounded
 from services.intake.domain.documents import ANSWERS, DRAFT, SENT, SETTINGS, UNSCORED, draft_id
 from services.intake.domain.patient import is_forgotten, opened_consents, opened_contacts
-from services.intake.handlers.tasks import task_shown
+from services.intake.domain.task import task_shown
 from services.intake.ports import Assessments, Document, KeySource, Patients, RoutineBound, Tasks
 from shared.security.sealing import DataKey
 

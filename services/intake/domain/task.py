@@ -66,3 +66,9 @@ def lowers(corrected: Mapping[str, Any], finding: Finding | None) -> bool:
 def kinds_of(entries: Iterable[Mapping[str, Any]]) -> list[str]:
     """The kinds of these entries, each once, as the sender is told of them."""
     return list(dict.fromkeys(entry["data"]["kind"] for entry in entries))
+
+
+def task_shown(task: Mapping[str, Any]) -> dict[str, Any]:
+    """A task as staff sees it."""
+    names = ("kind", "patient_id", "source_id", "instrument", "codes", "state", "opened_at", "closed_at", "closed_by")
+    return {"task_id": task["_id"]} | {name: task[name] for name in names}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.intake.bounded import bounded
+from services.intake.domain.task import task_shown
 from services.intake.ports import AlreadyThere, Document, RoutineBound, Tasks
 from shared.time.clock import Clock, iso
 
@@ -32,9 +33,3 @@ class TaskHandler:
         await self._tasks.close(task_id, by, iso(self._clock.now_s()))
         found = await self._tasks.load(task_id)
         return None if found is None else task_shown(found)
-
-
-def task_shown(task: Mapping[str, Any]) -> Document:
-    """A task as staff sees it."""
-    names = ("kind", "patient_id", "source_id", "instrument", "codes", "state", "opened_at", "closed_at", "closed_by")
-    return {"task_id": task["_id"]} | {name: task[name] for name in names}
