@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import Response
 
+from shared.chassis.description import describe
 from shared.chassis.entrance import BODY_MAX_BYTES, OPEN_PATHS, Entrance, body_of, verified
 from shared.chassis.problems import (
     PROBLEM_JSON,
@@ -69,12 +70,14 @@ def make_app(
 
     @app.get("/health/live", tags=["health"])
     async def live() -> Response:
+        """Whether this process is worth keeping; only a new one cures what is false."""
         checks = dict(liveness()) if liveness is not None else {}
         fine = all(checks.values())
         return json_response({"status": "live" if fine else "stuck", "checks": checks}, 200 if fine else 503)
 
     @app.get("/health/ready", tags=["health"])
     async def ready() -> Response:
+        """Whether requests belong here; `alarms` ring beside it and never make a service unready."""
         checks = dict(readiness())
         fine = all(checks.values())
         ringing = dict(alarms()) if alarms is not None else {}
@@ -83,6 +86,7 @@ def make_app(
 
     @app.get("/metrics", tags=["health"])
     async def metrics(request: Request) -> Response:
+        """Everything this process counts, for Prometheus."""
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"content-type": content_type})
 
@@ -153,5 +157,5 @@ def _openapi(app: FastAPI, opened: tuple[str, ...]) -> dict[str, Any]:
                 shape = operation["responses"].get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
                 if shape.get("$ref", "").endswith("HTTPValidationError"):
                     del operation["responses"]["422"]
-        app.openapi_schema = document
+        app.openapi_schema = describe(document)
     return app.openapi_schema

@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Callable
-from html import escape
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
+from services.crisis.api.link_page import answered, nowhere, question
 from services.crisis.clock import CrisisClock
 from services.crisis.domain.page_text import ACK_DIGIT
 from services.crisis.domain.reference import referred
@@ -27,8 +27,6 @@ FORM_MAX_FIELDS = 100
 FORM_MAX_BYTES = 64 * 1024
 # One person's taps on one link within this count as one answer; a later one is a new acknowledgement.
 _TAPS_S = 60.0
-# The token in the URL is what lets its bearer act: no cache and no other site may learn it.
-_PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
 
 
 class Callbacks:
@@ -96,29 +94,21 @@ class Callbacks:
 
     async def show_link(self, request: Request) -> Response:
         """GET shows what the link would do; nothing happens by looking (phones fetch links on their own)."""
-        link, person_id = self._link(request)
-        code = page_code(link.flag_id)
-        name = self._roster().people[person_id].name
-        return HTMLResponse(
-            "<!doctype html><meta name=viewport content='width=device-width'><title>Vigil</title>"
-            "<style>body{font:1.2rem system-ui;margin:2rem;max-width:30rem}button{font:inherit;padding:1rem 2rem;width:100%;"
-            "background:#b00020;color:#fff;border:0;border-radius:.5rem}</style>"
-            f"<h1>Page {escape(code)}</h1><p>{escape(name)}, take this case?</p>"
-            "<form method=post><button>Acknowledge</button></form>",
-            headers=_PRIVATE,
-        )
+        try:
+            link, person_id = self._link(request)
+        except Problem as problem:
+            return nowhere(request, problem)
+        return question(page_code(link.flag_id), self._roster().people[person_id].name)
 
     async def follow_link(self, request: Request) -> Response:
         """POST acknowledges."""
-        link, person_id = self._link(request)
+        try:
+            link, person_id = self._link(request)
+        except Problem as problem:
+            return nowhere(request, problem)
         now = self._clock.now()
         tap = hashlib.sha256(f"{request.path_params['token']}|{int(now // _TAPS_S)}".encode()).hexdigest()[:24]
-        said = self._handlers.reply(Reply(f"link:{tap}", person_id, "", link.flag_id, "link", now)) or "Noted."
-        return HTMLResponse(
-            "<!doctype html><meta name=viewport content='width=device-width'><title>Vigil</title>"
-            f"<body style='font:1.2rem system-ui;margin:2rem'><p>{escape(said)}</p>",
-            headers=_PRIVATE,
-        )
+        return answered(self._handlers.reply(Reply(f"link:{tap}", person_id, "", link.flag_id, "link", now)) or "Noted.")
 
     def _link(self, request: Request) -> tuple[Link, str]:
         try:

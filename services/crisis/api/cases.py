@@ -33,6 +33,7 @@ def cases_router(
         patient_id: str | None = None,
         cursor: str | None = None,
     ) -> JSONResponse:
+        """Cases, the newest first, open ones known to this replica and closed ones of the last day."""
         authenticate(request, verifier, roles=(*STAFF, "service"))
         try:
             return JSONResponse(await queries.cases(status, owner, patient_id, cursor))
@@ -41,6 +42,7 @@ def cases_router(
 
     @router.get("/{identifier}")
     async def case(request: Request, identifier: str) -> JSONResponse:
+        """One case, by its id, the id of a flag of it, or the six characters of a page."""
         authenticate(request, verifier, roles=(*STAFF, "service"))
         found = queries.case(identifier)
         if found is None:
@@ -49,6 +51,7 @@ def cases_router(
 
     @router.get("/{identifier}/timeline")
     async def case_timeline(request: Request, identifier: str) -> JSONResponse:
+        """Everything that happened to a case, every line chained to the one before."""
         authenticate(request, verifier, roles=(*STAFF, "service"))
         lines = await timeline(identifier)
         if lines is None:
@@ -57,6 +60,7 @@ def cases_router(
 
     @router.get("/{identifier}/notes")
     async def case_notes(request: Request, identifier: str) -> JSONResponse:
+        """What clinicians wrote when they closed, lowered, contacted or escalated."""
         authenticate(request, verifier, roles=STAFF)
         try:
             return JSONResponse({"items": await notebook.of(identifier)})

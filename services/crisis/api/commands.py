@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Depends, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.crisis.api.cases import STAFF, unknown_case
 from services.crisis.domain.orders import Order, OtherBody
@@ -29,12 +29,14 @@ Command = Callable[[str | None], Standing | Awaitable[Standing]]
 class ProgressBody(BaseModel):
     """What is being done, as a code."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"code": "calling_patient"}]})
     code: str = Field(min_length=1, max_length=64, examples=["calling_patient"])
 
 
 class ContactedBody(BaseModel):
     """How the contact with the patient went."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"result": "reached", "minutes": 12, "ended_by": "clinician"}]})
     result: Literal["reached", "not_reached", "emergency_services"]
     minutes: int | None = Field(None, ge=0, le=1440)
     ended_by: str | None = Field(None, max_length=64)
@@ -43,18 +45,32 @@ class ContactedBody(BaseModel):
 class EscalateBody(BaseModel):
     """Why the next step is asked for."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"why": "the patient does not answer"}]})
     why: str = Field(min_length=1, max_length=500)
 
 
 class OfferBody(BaseModel):
     """Whom the case is offered to."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"to": "ben"}]})
     to: str = Field(min_length=1, max_length=64)
 
 
 class LowerBody(BaseModel):
     """Flags to lower, to which level, and the second clinician."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "flags": ["0b8f3c52-6a1d-5e0c-9a7e-2f4d1c3b5a69"],
+                    "level": "moderate",
+                    "why": "no intent, plan agreed",
+                    "second_clinician_id": "sue",
+                }
+            ]
+        }
+    )
     version: int | None = None
     flags: list[str] = Field(min_length=1, max_length=100)
     level: Level
@@ -65,6 +81,18 @@ class LowerBody(BaseModel):
 class ResolveBody(BaseModel):
     """Every open flag by name, the level found, the plan and the reason."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "flags": ["0b8f3c52-6a1d-5e0c-9a7e-2f4d1c3b5a69"],
+                    "level": "low",
+                    "plan": "seen tomorrow",
+                    "why": "safe, with family",
+                }
+            ]
+        }
+    )
     version: int | None = None
     flags: list[str] = Field(min_length=1, max_length=100)
     level: Level

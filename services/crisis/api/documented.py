@@ -4,6 +4,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from shared.chassis.description import describe
+from shared.contracts.catalogue import example_of
 from shared.contracts.risk import RiskFlagged
 
 _ANSWER = {
@@ -16,8 +18,20 @@ _ANSWER = {
     },
 }
 _SIGNED = "Signed by the provider (`X-Twilio-Signature`); 403 otherwise."
-_FORM = {"content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}}
+_FORM = {
+    "content": {
+        "application/x-www-form-urlencoded": {
+            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+            "example": {"MessageSid": "SM00000000000000000000000000000001", "From": "+15550100001", "Body": "1"},
+        }
+    }
+}
 _OBJECT = {"type": "object"}
+_FACTS = {
+    "type": "object",
+    "required": ["facts"],
+    "properties": {"facts": {"type": "array", "items": {"type": "object", "required": ["kind"]}}},
+}
 # Its own signature is its proof: no bearer token.
 _OPEN: dict[str, Any] = {"security": []}
 _TOKEN = {"name": "token", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 40}}
@@ -30,7 +44,7 @@ def document(app: FastAPI) -> None:
     def whole() -> dict[str, Any]:
         schema = of_the_framework()
         schema["paths"] = {**schema["paths"], **_paths()}
-        return schema
+        return describe(schema)
 
     app.openapi = whole  # type: ignore[method-assign]
 
@@ -41,7 +55,7 @@ def _paths() -> dict[str, Any]:
         "/v1/facts": {
             "get": _operation("peers", "What this replica knows, page by page (scope `crisis.peer`)", 200, _json(_OBJECT)),
             "post": _operation("peers", "Facts of a peer (scope `crisis.peer`)", 202, _json(_OBJECT))
-            | {"requestBody": _json({"type": "object", "required": ["facts"]})},
+            | {"requestBody": _json(_FACTS, {"facts": []})},
         },
         "/v1/express/heartbeat": {
             "post": _operation("peers", "Programme, topic prefix and Kafka cluster of this replica", 200, _json(_OBJECT))
@@ -69,7 +83,8 @@ def _risk_flags() -> dict[str, Any]:
     many = {"type": "object", "required": ["flags"], "properties": {"flags": {"type": "array", "maxItems": 100, "items": flag}}}
     answers = {"type": "object", "properties": {"flags": {"type": "array", "items": _ANSWER}}}
     operation = _operation("flags", "Take risk flags (scope `flag.write`)", 202, _json({"oneOf": [_ANSWER, answers]}))
-    return operation | {"requestBody": _json({"oneOf": [flag, many]}) | {"required": True}}
+    example = {**example_of(RiskFlagged), "age_ms": 12.5}
+    return operation | {"requestBody": _json({"oneOf": [flag, many]}, example) | {"required": True}}
 
 
 def _stream() -> dict[str, Any]:
@@ -99,8 +114,9 @@ def _operation(tag: str, summary: str, status: int, content: dict[str, Any] | No
     }
 
 
-def _json(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"content": {"application/json": {"schema": schema}}}
+def _json(schema: dict[str, Any], example: dict[str, Any] | None = None) -> dict[str, Any]:
+    told = {"schema": schema} if example is None else {"schema": schema, "example": example}
+    return {"content": {"application/json": told}}
 
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}

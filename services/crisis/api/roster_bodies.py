@@ -37,6 +37,17 @@ class ContactMethodBody(_Told):
 class PersonBody(_Entry):
     """Somebody who can be paged."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Ana Duarte",
+                    "zone": "America/New_York",
+                    "contact_methods": [{"id": "mobile", "kind": "sms", "address": "+15550100001"}],
+                }
+            ]
+        }
+    )
     name: str = Field(min_length=1, max_length=120)
     zone: str = Field(min_length=1, max_length=64, examples=["America/New_York"])
     roles: list[str] = Field(default_factory=lambda: ["clinician"], max_length=10)
@@ -78,6 +89,16 @@ class ServesBody(_Told):
 class RosterBody(_Entry):
     """People who take turns: of several layers the last one that has somebody counts, those before it stand in."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "zone": "America/New_York",
+                    "layers": [{"kind": "weekly", "starts_at": "2026-01-05T08:00", "people": ["ana", "ben"]}],
+                }
+            ]
+        }
+    )
     zone: str = Field(min_length=1, max_length=64, examples=["America/New_York"])
     layers: list[LayerBody] = Field(max_length=20)
     serves: ServesBody | None = None
@@ -91,6 +112,9 @@ class RosterBody(_Entry):
 class OverrideBody(_Told):
     """Somebody takes over; widened to whole minutes."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"person": "ben", "from": "2026-01-31T02:00:00Z", "to": "2026-01-31T06:00:00Z"}]}
+    )
     person: Id = Field(min_length=1, max_length=64)
     from_: str = Field(alias="from", max_length=40, examples=["2026-01-31T02:00:00Z"])
     to: str = Field(max_length=40, examples=["2026-01-31T06:00:00Z"])
@@ -99,6 +123,7 @@ class OverrideBody(_Told):
 class TimeOffBody(_Told):
     """Somebody cannot be paged; widened to whole minutes."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"from": "2026-07-01T00:00:00Z", "to": "2026-07-15T00:00:00Z"}]})
     from_: str = Field(alias="from", max_length=40, examples=["2026-07-01T00:00:00Z"])
     to: str = Field(max_length=40, examples=["2026-07-15T00:00:00Z"])
 
@@ -116,6 +141,17 @@ class StepBody(_Told):
 class PolicyBody(_Entry):
     """Steps for one level; after the last one it starts again after `interval_s`, with the fallback pool added."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "steps": [{"after_s": 0, "people": ["ana"]}, {"after_s": 300, "people": ["ben"]}],
+                    "fallback": ["sue"],
+                    "interval_s": 300,
+                }
+            ]
+        }
+    )
     steps: list[StepBody] = Field(max_length=20)
     fallback: list[Id] = Field(default_factory=list, max_length=100)
     interval_s: float | None = None

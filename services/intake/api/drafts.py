@@ -25,7 +25,11 @@ _BODY_SCHEMA: dict[str, Any] = {
                     "type": "object",
                     "required": ["answers"],
                     "properties": {
-                        "answers": {"type": "object", "additionalProperties": {"type": ["integer", "boolean", "null"]}},
+                        "answers": {
+                            "type": "object",
+                            "additionalProperties": {"type": ["integer", "boolean", "null"]},
+                            "examples": [{"q1": 0, "q9": None}],
+                        },
                         "context": {"type": "object", "additionalProperties": {"type": ["string", "boolean"]}},
                         "instrument_version": {"type": "string"},
                     },

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from services.intake.domain.patient import Contacts, Enrolment
 from shared.security.phi import CloseContact, PatientAddress, PatientEmail, PatientName, PatientPhone, Phi, PhiModel
@@ -75,6 +75,11 @@ class EmergencyContact(PhiModel):
 class ContactsTold(PhiModel):
     """How a patient is reached, whole: what is left out is gone."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "A Person", "phone": "+15550123456", "location": {"country": "US", "region": "US-NY"}}]
+        }
+    )
     name: Name
     phone: Phone
     email: Email | None = None
@@ -96,6 +101,19 @@ class ContactsTold(PhiModel):
 class EnrolmentTold(ContactsTold):
     """What an enrolment needs."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "A Person",
+                    "phone": "+15550123456",
+                    "location": {"country": "US", "region": "US-NY"},
+                    "locale": "en-US",
+                    "zone": "America/New_York",
+                }
+            ]
+        }
+    )
     locale: str = Field(min_length=2, max_length=35)
     zone: Annotated[str, Field(max_length=64), AfterValidator(_zone)]
     track: str | None = Field(None, max_length=32)

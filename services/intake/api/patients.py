@@ -28,14 +28,18 @@ class PatientId(BaseModel):
 class ConsentsTold(BaseModel):
     """Consents given (true) and withdrawn (false); purposes that are not named stay as they are."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"consents": {"contact_sms": True}}]}, extra="forbid", hide_input_in_errors=True
+    )
     consents: dict[str, bool]
 
 
 class Forget(BaseModel):
     """Why a patient is forgotten: a code, because this stays."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"why": "patient_request"}]}, extra="forbid", hide_input_in_errors=True
+    )
     why: Literal["patient_request", "retention_over", "enrolled_by_mistake"]
 
 

@@ -1,0 +1,72 @@
+"""What OpenAPI says of every operation, made whole: a stable name, a sentence, examples a reader can send."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+# Of parameters that mean the same wherever they stand.
+EXAMPLES: dict[str, Any] = {
+    "patient_id": "7d0c1f5e-2b7a-4f0e-9d63-0a5f3f1c7b21",
+    "assessment_id": "f2b0a7de-5a4c-5b8e-8f1d-6c0e9a3d2b11",
+    "task_id": "c8d483f1-634e-52de-8a37-64b03f1895c1",
+    "identifier": "BJ177P",
+    "instrument": "phq9",
+    "owner": "ana",
+    "own_clinician_id": "ana",
+    "status": "open",
+    "language": "es",
+    "region": "US-NY",
+    "track": "veterans",
+    "entry_id": "ana",
+    "off_id": "summer",
+    "override_id": "swap",
+    "token": "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_Ab",
+    "at": "2026-01-31T08:00:00Z",
+    "days": 14,
+    "cursor": "the `next` of the page before",
+    "Idempotency-Key": "2b1f9c1e-answers-of-tuesday",
+    "If-Match": '"3"',
+    "Last-Event-ID": "1769846400000",
+}
+_SENTENCE = re.compile(r"\s*(.+?[.;:])(?:\s|$)", re.DOTALL)
+_METHODS = frozenset({"get", "put", "post", "delete", "patch"})
+
+
+def describe(document: dict[str, Any]) -> dict[str, Any]:
+    """The same document with every operation named, summed up and exemplified; what a route says of itself stays."""
+    for path, method, operation in operations(document):
+        operation["operationId"] = operation_id(method, path)
+        if "description" in operation:
+            operation["summary"] = _first_sentence(operation["description"])
+        for parameter in operation.get("parameters", ()):
+            _exemplify(parameter)
+    return document
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every (path, method, operation)."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if method in _METHODS:
+                yield path, method, operation
+
+
+def operation_id(method: str, path: str) -> str:
+    """A name that does not change while the route is there: `post_v1_patients_patient_id_assessments`."""
+    return re.sub(r"[^a-z0-9]+", "_", f"{method}{path}".lower()).strip("_")
+
+
+def _first_sentence(words: str) -> str:
+    match = _SENTENCE.match(words)
+    told = " ".join((match[1] if match else words).split())
+    return told.rstrip(".;:")
+
+
+def _exemplify(parameter: dict[str, Any]) -> None:
+    schema = parameter.get("schema", {})
+    if "example" in parameter or "examples" in parameter or "examples" in schema:
+        return
+    choices = next((one["enum"] for one in (schema, *schema.get("anyOf", ())) if "enum" in one), None)
+    example = choices[0] if choices else EXAMPLES.get(parameter["name"])
+    if example is not None:
+        parameter["example"] = example
