@@ -19,6 +19,8 @@ from shared.contracts.risk import FLAG_ID
 from shared.storage.outbox import carry_trace
 from shared.telemetry.traces import NOTHING, TRACEPARENT, Span, Value, span, tracing
 
+# More are refused by whoever reads them next.
+FLAGS_MAX = 100
 # Flags and accepted pages whose place in a trace is remembered; beyond it the oldest is forgotten and begins a trace of its own.
 REMEMBERED_MAX = 10_000
 _FLAG_ID = re.compile(FLAG_ID)
@@ -76,7 +78,8 @@ class FlagTraces:
             return UNTRACED
         try:
             body = orjson.loads(raw)
-            told = [(str(one["flag_id"]), one.get(TRACEPARENT)) for one in body.get("flags", [body])]
+            flags = body.get("flags", [body])[:FLAGS_MAX]
+            told = [(str(one["flag_id"]), one.get(TRACEPARENT)) for one in flags]
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             # Whoever reads it next says what is wrong with it.
             return UNTRACED

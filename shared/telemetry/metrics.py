@@ -30,7 +30,9 @@ EXPRESS_RESENT = Counter("vigil_intake_express_resent", "Flags sent again by the
 ROUTINE_REFUSED = Counter(
     "vigil_intake_routine_refused", "Routine requests refused because the bound on routine work was reached."
 )
-SEALING_FAILURES = Counter("vigil_intake_sealing_failures", "Answer sheets that could not be sealed, and so not stored.", ["code"])
+SEALING_FAILURES = Counter(
+    "vigil_intake_sealing_failures", "Answer sheets that could not be sealed, and so not stored.", ["code"]
+)
 KEYS_REWRAPPED = Counter("vigil_intake_keys_rewrapped", "Data keys wrapped anew after a rotation.")
 OUTBOX_PUBLISHED = Counter("vigil_outbox_published", "Outbox entries published, right after the write or by the scan.", ["by"])
 OUTBOX_FAILURES = Counter("vigil_outbox_failures", "Outbox entries that could not be published for now.")
@@ -49,5 +51,7 @@ EVENT_HANDLING_SECONDS = Histogram(
 EVENT_RETRIES = Counter("vigil_event_retries", "Tries of an event that failed and were repeated.", ["topic", "group", "code"])
 DEAD_LETTERS = Counter("vigil_dead_letters", "Records put on a dead-letter topic.", ["topic", "group", "code"])
 CONSUMER_LAG = Gauge("vigil_consumer_lag_records", "Records of a topic that a group has not handled yet.", ["topic", "group"])
-TRACE_SPANS = Counter("vigil_trace_spans", "Spans by what became of them; overflow, refused and stopped are lost.", ["fate"])
+TRACE_SPANS = Counter(
+    "vigil_trace_spans", "Spans by what became of them; overflow, refused, stopped and defect are lost.", ["fate"]
+)
 CONSUMER_REBUILDS = Counter("vigil_consumer_rebuilds", "Readers of routine topics made anew, by what stood still.", ["reason"])

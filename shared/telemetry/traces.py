@@ -13,6 +13,8 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from shared.telemetry.metrics import TRACE_SPANS
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -96,7 +98,10 @@ class Span:
     def end(self, error: str | None = None) -> None:
         """It is over; `error` is a code, never a text."""
         if self._sdk is not None and self._kept:
-            self._sdk.end(error)
+            try:
+                self._sdk.end(error)
+            except Exception:  # noqa: BLE001 - see `span`
+                TRACE_SPANS.labels("defect").inc()
 
     def ends_with(self, future: "asyncio.Future[Any]") -> None:
         """It is over when the future is."""
@@ -169,7 +174,11 @@ def span(
     sampled = above is not None and above[2]
     if lane == "routine" and not sampled and (above is not None or random.random() >= exporting.routine_ratio):
         return Span(unsampled=parent if above is not None else _unsampled())
-    sdk = exporting.begin(name, kind, above, _listed(attributes, lane))
+    try:
+        sdk = exporting.begin(name, kind, above, _listed(attributes, lane))
+    except Exception:  # noqa: BLE001 - whatever the library does, what it watches goes on
+        TRACE_SPANS.labels("defect").inc()
+        return NOTHING
     kept = sampled or lane != "undecided" or (above is None and random.random() < exporting.routine_ratio)
     return Span(sdk, kept=kept)
 

@@ -38,13 +38,14 @@ class FlagsApi:
         """202 with `{flag_id, journaled, known}`, or the list of them for `{"flags": […]}`."""
         authenticate(request, self._verifier, scopes=(FLAG_WRITE,))
         raw = await body_of(request, INPUT_MAX_BYTES)
-        with self._traces.on_express(raw) as accepting:
-            return await self._accept(raw, accepting)
-
-    async def _accept(self, raw: bytes, accepting: Accepting) -> Response:
         ticket = self._acceptance.write_down(raw)
         if deadly := self._acceptance.deadly_in(raw):
             return self._unread(ticket, raw, deadly)
+        # Not before it is on the journal: to find the traces in it is to read it.
+        with self._traces.on_express(raw) as accepting:
+            return await self._accept(raw, ticket, accepting)
+
+    async def _accept(self, raw: bytes, ticket: Ticket, accepting: Accepting) -> Response:
         try:
             flags = read_flags(raw, self._clock.now())
         except Unreadable as unreadable:

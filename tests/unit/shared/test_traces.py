@@ -195,6 +195,22 @@ def _lost(fate: str) -> float:
     return float(TRACE_SPANS.labels(fate)._value.get())
 
 
+def test_a_library_that_fails_is_counted_and_stands_in_nobodys_way(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure()
+    before = _lost("defect")
+
+    def fails(*_anything: object, **_more: object) -> None:
+        raise RuntimeError
+
+    one = span("ends", lane="crisis")
+    monkeypatch.setattr(otlp.SdkSpan, "end", fails)
+    one.end()
+    monkeypatch.setattr(otlp.Exporting, "begin", fails)
+    with span("begins", lane="crisis") as nothing:
+        assert nothing is NOTHING
+    assert _lost("defect") - before == 2
+
+
 def test_while_spans_are_made_into_bytes_others_have_their_turn(receiver: Receiver) -> None:
     before = sys.getswitchinterval()
     configure()
