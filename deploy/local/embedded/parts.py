@@ -36,6 +36,8 @@ class Parts:
         """What a value of the variable says; raises ValueError, KeyError or TypeError."""
         raw = json.loads(told)
         parts = [Part(one["name"], one["module"], tuple(one["words"]), one["env"]) for one in raw["parts"]]
+        if not parts:
+            raise ValueError("nothing to run")
         return Parts(Path(raw["directory"]), tuple(parts))
 
 

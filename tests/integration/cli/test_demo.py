@@ -42,5 +42,13 @@ async def test_the_demo_tells_its_story_and_leaves_nothing(servers: Servers, tmp
     ]
 
 
-async def test_the_demo_without_processes_is_not_there_yet(tmp_path: Path) -> None:
-    assert (await vigil("demo", "--embedded", home=tmp_path)).code == 3
+async def test_the_demo_without_servers_tells_the_same_story(tmp_path: Path) -> None:
+    nothing_but_python = {"PATH": str(tmp_path), "VIGIL_CACHE": "/dev/null/cache"}
+    ran = await vigil("demo", "--embedded", "--json", home=tmp_path, env=nothing_but_python)
+    assert ran.code == 0, ran.err
+    report = ran.document
+    assert (report["ok"], report["embedded"]) == (True, True)
+    assert (report["unexpected_pages"], report["processes_left"]) == (0, 0)
+    assert report["ready_s"] > 0
+    first_seen = list(dict.fromkeys(stage["stage"] for stage in report["stages"]))
+    assert [name for name in first_seen if name in IN_ORDER] == IN_ORDER
