@@ -94,7 +94,7 @@ class KekFile:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
         self._keks: Keks | None = None
-        self.trouble: str | None = "no_kek_file"
+        self.trouble: str | None = "not_looked_at"
 
     def refresh(self) -> bool:
         """Look at the file; whether its keys are in use. Broken or gone: the keys read before stay in use, trouble is told."""
@@ -104,14 +104,14 @@ class KekFile:
             self.trouble = None
         except KeyUnavailable as unavailable:
             self.trouble = unavailable.code
-        if self.trouble != before or (self.trouble is not None and self._keks is None and before == "no_kek_file"):
+        if self.trouble != before:
             self._tell()
         return self.trouble is None
 
     def current(self) -> Keks:
         """The keys in use; raises KeyUnavailable."""
         if self._keks is None:
-            raise KeyUnavailable(self.trouble or "no_kek_file")
+            raise KeyUnavailable(self.trouble or "not_looked_at")
         return self._keks
 
     def _look(self) -> None:

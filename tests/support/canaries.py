@@ -33,6 +33,7 @@ PATIENT: Mapping[str, Any] = {
 # Names and numbers in any encoding of text; answers as JSON (once or twice encoded), as Python shows them, as BSON elements.
 # The kinds of places that every stack has something in.
 KINDS: Sequence[str] = ("log", "metrics", "page", "topic", "database", "file")
+EMBEDDED_KINDS: Sequence[str] = ("log", "metrics", "page")
 MARKER = re.compile(
     rb"(?i)zebedee|quillfeather|grizelda|thistledown|kestrelmoor|7301946|7301947"
     rb"|\\?\"q[1-9]\\?\"\s*:|'q[1-9]'\s*:|[\x01-\x12]q[1-9]\x00"
@@ -72,7 +73,10 @@ def seen(content: str | bytes) -> list[str]:
 
 
 async def look(stack: StackUnderTest) -> Finding:
-    """Look through logs, metrics, phones, topics, databases and files of a running stack."""
+    """Look through logs, metrics, phones, topics, databases and files of a running stack.
+
+    An embedded one has no servers to look into; what it says and writes down is looked through all the same.
+    """
     finding = Finding()
     own = [name for name in stack.names() if name not in (KAFKA, MONGOD)]
     for name in own:
@@ -83,12 +87,14 @@ async def look(stack: StackUnderTest) -> Finding:
             path = "/_phone/pages" if name == "phone" else "/metrics"
             async with session.get(stack.url(name) + path) as response:
                 finding.take("page" if name == "phone" else "metrics", name, await response.read())
+    for file, written in _files(stack):
+        finding.take("file", file, written)
+    if stack.options.embedded:
+        return finding
     async for place, content in _records(stack.layout.kafka, stack.options.topic_prefix):
         finding.take("topic", place, content)
-    async for place, content in _documents(stack.layout.mongo, stack.options.topic_prefix):
-        finding.take("database", place, content)
-    for place, content in _files(stack):
-        finding.take("file", place, content)
+    async for collection, document in _documents(stack.layout.mongo, stack.options.topic_prefix):
+        finding.take("database", collection, document)
     return finding
 
 
