@@ -1,5 +1,5 @@
 """Traces: what one request set going, across processes. Off, and then nearly free, until `configure_traces` is called with an
-endpoint; only then is the tracing library loaded.
+endpoint; only then is the tracing SDK loaded.
 
 A parent is always a W3C `traceparent` text, because it travels as data: in a header, in an outbox entry, beside a flag. Spans
 of the crisis lane are always kept, routine ones by a share decided where the trace begins. Attributes are codes from a fixed
