@@ -2,8 +2,8 @@
 
 Owns: on-call roster, escalation policies, risk cases, pages, latency budgets.
 Consumes: RiskFlagged (by both lanes). Publishes: CaseOpened, FlagJoined, PageHandedOff, PageFailed, CaseAcknowledged,
-CaseEscalated, CaseTransferred, CaseResolved, CoverageGapFound. Stores: one document per case, its timeline beside it;
-a journal and a bookmark on the replica's own disk.
+CaseEscalated, CaseTransferred, CaseResolved, CoverageGapFound; RosterChanged, CoverageGapForeseen. Stores: one document per
+case, its timeline beside it, one document for the roster; a journal, a bookmark and the last roster on the replica's own disk.
 Promises: every replica that knows a flag pages it, unless it has heard, from a peer or the store, that someone is
 sending it or has handed it over. Nothing ends but by a human.
 """

@@ -4,6 +4,8 @@ A change is in the store before it is answered, on the bus right after, and in e
 Without the store nothing is changed (503), and everybody is paged by what is known.
 """
 
+import asyncio
+import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +27,8 @@ TRIES_MAX = 8
 PEOPLE_MAX = 5_000
 ROTAS_MAX = 500
 BOOK_MAX_BYTES = 4 * 1024 * 1024
+# Compressed; sealed it is a third longer, and a record of the bus has a megabyte.
+EVENT_MAX_BYTES = 600_000
 # After the bus refused, the next try comes so much later: each costs the store the whole document.
 PUBLISH_AGAIN_S = 2.0
 log = structlog.get_logger("crisis.roster")
@@ -81,7 +85,7 @@ class Rostering:
             stored = await self._store.load()
             base = self._duty.book
             if stored is not None and (stored.version >= base.version or not self._duty.changed_by_api):
-                base = book_of(orjson.loads(stored.book))
+                base = await asyncio.to_thread(_read, stored.book)
             if seen is not None and base.entries.get(entry, 0) != seen:
                 raise VersionChanged(base.entries.get(entry))
             made = make(base)
@@ -89,7 +93,8 @@ class Rostering:
             if made == base:
                 return Changed(base, entry, new=False, different=False)
             book = replace(made, version=base.version + 1, entries={**made.entries, entry: base.version + 1})
-            text = _bounded(book)
+            # Reading and writing a thousand people takes longer than a page may wait.
+            text = await asyncio.to_thread(_bounded, book)
             outbox = {"id": fresh_id(), "version": book.version, "at": iso(self._clock.now()), "by": by, "entry": entry}
             left = stored.outbox if stored is not None else ()
             if await self._store.save(text, book.version, stored.version if stored is not None else None, (*left, outbox)):
@@ -135,11 +140,16 @@ def _has(book: Book, entry: str) -> bool:
     return name in names[kind]
 
 
+def _read(book: str) -> Book:
+    return book_of(orjson.loads(book))
+
+
 def _bounded(book: Book) -> str:
     if len(book.people) > PEOPLE_MAX or len(book.rotas) > ROTAS_MAX:
         raise TooLarge
     text = book_text(book)
-    if len(text.encode()) > BOOK_MAX_BYTES:
+    plain = text.encode()
+    if len(plain) > BOOK_MAX_BYTES or len(zlib.compress(plain)) > EVENT_MAX_BYTES:
         raise TooLarge
     # What is stored must be readable by every replica: a document is read back before anybody relies on it.
     if book_of(document_of(book)) != book:

@@ -257,3 +257,12 @@ async def test_nobody_can_be_tested_twice_at_once(house: House) -> None:
 
 def test_the_document_is_one_that_tests_may_change(house: House) -> None:
     assert document() == house.told
+
+
+async def test_a_roster_that_could_not_be_told_to_everybody_is_refused(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.crisis.oncall.rostering.PEOPLE_MAX", len(house.told["people"]))
+    body = {**EVA, "contact_methods": person("new", 99, "sms")["contact_methods"]}
+    assert (await put(house.replicas[0], "/v1/people/new", body)).problem == "roster-full"
+    monkeypatch.setattr("services.crisis.oncall.rostering.PEOPLE_MAX", 100)
+    monkeypatch.setattr("services.crisis.oncall.rostering.EVENT_MAX_BYTES", 100)
+    assert (await put(house.replicas[0], "/v1/people/new", body)).problem == "roster-full"
