@@ -26,8 +26,8 @@ async def test_the_contacts_of_an_open_case_are_shown_to_staff_on_every_replica(
         assert (contacts["phone"], contacts["location"]) == (PATIENT["phone"], PATIENT["location"])
         assert contacts["emergency_contact"] == PATIENT["emergency_contact"]
     assert (await clinic.crisis("GET", path, role="service")).status == 403
-    await clinic.acknowledge(patient)
-    await clinic.resolve(patient)
+    assert (await clinic.acknowledge(patient)).status == 200
+    assert (await clinic.resolve(patient)).status == 200
     await clinic.both_see(patient, state="closed")
     assert (await clinic.crisis("GET", path)).problem == "case-closed"
 
@@ -44,8 +44,8 @@ async def test_a_patient_is_forgotten_after_the_case_is_closed_and_not_before(cl
         return (await clinic.call("POST", clinic.servers.url("intake") + path, {"why": "patient_request"}, headers)).status
 
     assert await forget() == 409
-    await clinic.acknowledge(patient)
-    await clinic.resolve(patient)
+    assert (await clinic.acknowledge(patient)).status == 200
+    assert (await clinic.resolve(patient)).status == 200
 
     async def forgotten() -> bool:
         return await forget() == 200

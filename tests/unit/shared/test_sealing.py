@@ -1,17 +1,20 @@
 """A sealed value opens for its patient, its field and its key, and for nothing else."""
 
 import copy
+import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.security.keks import KekFile, Keks, KeyUnavailable, fresh_kek_line
 from shared.security.sealing import DataKey, SealBroken, associated, is_sealed
+from shared.telemetry.logs import configure_logs
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -158,8 +161,13 @@ def test_the_file_is_read_again_when_it_changes_and_what_was_read_stays_when_it_
     assert (file.refresh(), file.current().primary_id) == (False, "two")
 
 
-def test_a_deployment_without_a_file_can_seal_nothing() -> None:
-    file = KekFile(None)
-    assert not file.refresh()
+def test_a_deployment_without_a_file_can_seal_nothing_and_says_so_once() -> None:
+    file, stream = KekFile(None), io.BytesIO()
+    configure_logs("test", stream=stream)
+    with pytest.raises(KeyUnavailable, match="not_looked_at"):
+        file.current()
+    assert [file.refresh() for _ in range(3)] == [False] * 3
     with pytest.raises(KeyUnavailable, match="no_kek_file"):
         file.current()
+    [line] = stream.getvalue().splitlines()
+    assert (orjson.loads(line)["event"], orjson.loads(line)["level"]) == ("sealing_unavailable", "critical")
