@@ -6,11 +6,13 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import aiohttp
 import pytest
 from fastapi import FastAPI
 
+from deploy.local.ports import free_ports
 from shared.chassis.service import ServerSettings, serve
 
 WITHIN_S = 10.0
@@ -94,3 +96,32 @@ async def test_a_port_that_is_taken_is_an_error_at_once(free_port: int) -> None:
             await serve(slow.app, "127.0.0.1", free_port)
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(serving, WITHIN_S)
+
+
+async def test_several_servers_of_one_process_stop_together_and_leave_its_signals_alone(free_port: int) -> None:
+    heard, until, drained = asyncio.Event(), asyncio.Event(), list[int]()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, heard.set)
+    ports = (free_port, *free_ports(1))
+    started = [asyncio.Event() for _ in ports]
+
+    async def drain(port: int) -> None:
+        drained.append(port)
+
+    servers = [
+        asyncio.create_task(
+            serve(Slow().app, "127.0.0.1", port, on_stop=partial(drain, port), on_started=event.set, until=until)
+        )
+        for port, event in zip(ports, started, strict=True)
+    ]
+    try:
+        await asyncio.wait_for(asyncio.gather(*(event.wait() for event in started)), WITHIN_S)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(heard.wait(), WITHIN_S)
+        assert not any(server.done() for server in servers)
+        until.set()
+        await asyncio.wait_for(asyncio.gather(*servers), WITHIN_S)
+    finally:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+        gc.unfreeze()
+        gc.set_threshold(700, 10, 10)
+    assert sorted(drained) == sorted(ports)

@@ -41,6 +41,19 @@ def test_own_line_has_time_level_logger_and_event(stream: io.BytesIO) -> None:
     assert str(line["ts"]).endswith("Z")
 
 
+def test_what_always_holds_stands_on_own_and_on_library_lines(stream: io.BytesIO) -> None:
+    out = io.BytesIO()
+    configure_logs("embedded", stream=out, always={"forgets": True})
+    structlog.get_logger("crisis").warning("one")
+    with structlog.contextvars.bound_contextvars(service="crisis-1"):
+        structlog.get_logger("crisis").warning("two")
+    logging.getLogger("aiokafka").warning("three")
+    lines = lines_in(out)
+    assert [(line["event"], line["forgets"]) for line in lines] == [("one", True), ("two", True), ("three", True)]
+    # Several services in one process: each line tells whose it is.
+    assert [line["service"] for line in lines] == ["embedded", "crisis-1", "embedded"]
+
+
 @pytest.mark.parametrize(
     "text",
     ["call +1 555 010 0199 now", "ada@example.org", "Bearer eyJhbGciOi.eyJzdWIi.c2ln", "GET /a/AbCdEfGhIjKlMnOpQrStUvWx"],
