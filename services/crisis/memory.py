@@ -108,11 +108,12 @@ class MemoryCases:
                 continue
             document.outbox = [entry for entry in document.outbox if entry["id"] not in gone]
 
-    async def left_behind(self, limit: int) -> list[Left]:
-        """Entries of documents whose outbox was not cleared in time."""
+    async def left_behind(self, limit: int, since_s: float = 0.0) -> list[Left]:
+        """Entries of documents written since then whose outbox was not cleared in time, oldest first."""
         before = self._now() - self._sweep_after_s
-        late = [one for one in self._documents.values() if one.outbox and one.updated_at < before]
-        return [Left(one.case.case_id, one.case.patient_id, tuple(one.outbox)) for one in late[:limit]]
+        late = [one for one in self._documents.values() if one.outbox and since_s <= one.updated_at < before]
+        late.sort(key=lambda one: one.updated_at)
+        return [Left(one.case.case_id, one.case.patient_id, tuple(one.outbox), one.updated_at) for one in late[:limit]]
 
     async def timeline(self, case_id: str, patient_id: str) -> list[dict[str, Any]]:
         """The lines of a case in order."""

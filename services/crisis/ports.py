@@ -1,7 +1,7 @@
 """What crisis needs from outside; every port has a real adapter and a twin in memory."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from services.crisis.domain.facts import Fact, Flag
@@ -67,6 +67,8 @@ class Left:
     case_id: str
     patient_id: str
     entries: tuple[dict[str, Any], ...]
+    # When the document was last written, the store's time.
+    since_s: float = field(default=0.0, compare=False)
 
 
 class ContactStore(Protocol):

@@ -15,6 +15,7 @@ from services.crisis.domain.case import Case, case_id_of
 from services.crisis.ports import Left, StoreSilent
 from shared.contracts.envelope import Envelope
 from shared.contracts.topics import CASES, Topic
+from shared.storage.scan import OutboxScan, ScanSettings
 
 SWEEP_EVERY_S = 1.0
 SWEPT_MAX = 100
@@ -34,8 +35,8 @@ class OutboxStore(Protocol):
         """Remove these entries from their documents."""
         ...
 
-    async def left_behind(self, limit: int) -> list[Left]:
-        """Entries that were not cleared in time."""
+    async def left_behind(self, limit: int, since_s: float = 0.0) -> list[Left]:
+        """Entries of documents written since then that were not cleared in time, oldest first."""
         ...
 
     async def timeline(self, case_id: str, patient_id: str) -> list[dict[str, Any]]:
@@ -82,14 +83,17 @@ class CaseRelay:
 
     async def sweep(self) -> None:
         """Find and project what a crash (or a silent bus) left behind, for ever."""
-        while True:
-            await self._clock.sleep(SWEEP_EVERY_S)
-            try:
-                left = await self._store.left_behind(SWEPT_MAX)
-            except StoreSilent:
-                continue
-            if left:
-                await self._project(left)
+        scan: OutboxScan[Left] = OutboxScan(
+            "cases",
+            page=lambda since_s, limit: self._store.left_behind(limit, since_s),
+            since_s=lambda left: left.since_s,
+            take=self._project,
+            now_s=self._clock.now,
+            sleep=self._clock.sleep,
+            silent=StoreSilent,
+            settings=ScanSettings(SWEEP_EVERY_S, SWEPT_MAX),
+        )
+        await scan.run()
 
     async def timeline(self, case: Case, within_s: float) -> list[dict[str, Any]]:
         """The stored timeline of a case; empty when the store is silent or slow."""

@@ -158,13 +158,15 @@ class MongoCases:
         with _silence():
             await self._cases.update_each(changes)
 
-    async def left_behind(self, limit: int) -> list[Left]:
-        """Entries of documents whose outbox was not cleared in time; raises StoreSilent."""
+    async def left_behind(self, limit: int, since_s: float = 0.0) -> list[Left]:
+        """Entries of documents written since then whose outbox was not cleared in time, oldest first; raises StoreSilent."""
         with _silence():
             before = datetime.fromtimestamp(await self._store.now_s() - self._sweep_after_s, UTC)
-            query = {_HAS_OUTBOX: {"$exists": True}, "updated_at": {"$lt": before}}
-            found = await self._cases.find(query, limit=limit, fields={"patient_id": 1, "outbox": 1})
-        return [Left(d["_id"], d["patient_id"], tuple(d["outbox"])) for d in found]
+            since = datetime.fromtimestamp(since_s, UTC)
+            query = {_HAS_OUTBOX: {"$exists": True}, "updated_at": {"$gte": since, "$lt": before}}
+            fields = {"patient_id": 1, "outbox": 1, "updated_at": 1}
+            found = await self._cases.find(query, limit=limit, sort=[("updated_at", 1)], fields=fields)
+        return [Left(d["_id"], d["patient_id"], tuple(d["outbox"]), d["updated_at"].timestamp()) for d in found]
 
     async def timeline(self, case_id: str, patient_id: str) -> list[dict[str, Any]]:
         """The lines of a case in order; raises StoreSilent."""

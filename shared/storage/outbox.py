@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from shared.contracts.envelope import Envelope
 from shared.storage.documents import Document, Documents
 from shared.storage.errors import StoreUnavailable
+from shared.storage.scan import OutboxScan, ScanSettings
 from shared.telemetry.metrics import OUTBOX_FAILURES, OUTBOX_PUBLISHED
 from shared.telemetry.traces import current_traceparent
 from shared.time.clock import Clock, iso
@@ -60,6 +61,11 @@ class Pending:
     shard_key: str
     entries: tuple[Entry, ...]
 
+    @property
+    def since_s(self) -> float:
+        """When the oldest of them was written."""
+        return min((float(entry["at"]) for entry in self.entries), default=0.0)
+
 
 class NotPublished(Exception):
     """The bus did not take an entry now; it stays in its document and is tried again."""
@@ -68,8 +74,8 @@ class NotPublished(Exception):
 class OutboxStore(Protocol):
     """Where the documents are."""
 
-    async def pending(self, written_before_s: float, limit: int) -> Sequence[Pending]:
-        """Documents with entries written before that moment, oldest first; raises StoreUnavailable."""
+    async def pending(self, before_s: float, limit: int, since_s: float = 0.0) -> Sequence[Pending]:
+        """Documents with entries written between these moments, oldest first; raises StoreUnavailable."""
         ...
 
     async def clear(self, published: Sequence[Pending]) -> None:
@@ -110,10 +116,10 @@ class MongoOutbox:
         # Partial: documents whose entries have all gone do not weigh on it.
         await self._documents.create_index([(at, 1)], name=f"{self._field}_at", partial={at: {"$exists": True}})
 
-    async def pending(self, written_before_s: float, limit: int) -> Sequence[Pending]:
+    async def pending(self, before_s: float, limit: int, since_s: float = 0.0) -> Sequence[Pending]:
         at = f"{self._field}.at"
         found = await self._documents.find(
-            {at: {"$lt": written_before_s}}, limit=limit, sort=[(at, 1)], fields={self._field: 1, self._shard_key: 1}
+            {at: {"$gte": since_s, "$lt": before_s}}, limit=limit, sort=[(at, 1)], fields={self._field: 1, self._shard_key: 1}
         )
         return [Pending(str(one["_id"]), str(one[self._shard_key]), tuple(one[self._field])) for one in found]
 
@@ -140,6 +146,8 @@ class Relay:
         publish: Callable[[str, Entry], Awaitable[None]],
         clock: Clock,
         settings: RelaySettings = DEFAULT,
+        *,
+        name: str = "outbox",
     ) -> None:
         self._store = store
         self._publish = publish
@@ -149,6 +157,16 @@ class Relay:
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._published: list[Pending] = []
         self._beat: asyncio.TimerHandle | None = None
+        self._scan: OutboxScan[Pending] = OutboxScan(
+            name,
+            page=self._left_behind,
+            since_s=lambda one: one.since_s,
+            take=self._take_up,
+            now_s=clock.now_s,
+            sleep=clock.sleep,
+            silent=StoreUnavailable,
+            settings=ScanSettings(settings.scan_s, settings.batch_max),
+        )
 
     def wake(self, document_id: str, shard_key: str, entries: Sequence[Entry]) -> None:
         """Publish these entries, just written, soon; never waits. When `waiting_max` documents wait, the scan finds them."""
@@ -167,7 +185,7 @@ class Relay:
         """Clear and scan, for ever; what was published right after its write needs no loop."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_clearing())
-            group.create_task(self._keep_scanning())
+            group.create_task(self._scan.run())
 
     async def flush(self, within_s: float) -> bool:
         """Before going away: publish what waits and clear what was published; whether all of it was done in time."""
@@ -182,16 +200,19 @@ class Relay:
         return True
 
     async def scan_once(self) -> int:
-        """Take up what a crash or a dead bus left behind; how many documents that were. Raises StoreUnavailable."""
-        before = self._clock.now_s() - self._settings.settled_s
-        found = await self._store.pending(before, self._settings.batch_max)
+        """Take up a page of what a crash or a dead bus left behind; how many documents that were. Raises StoreUnavailable."""
+        return await self._scan.once()
+
+    async def _left_behind(self, since_s: float, limit: int) -> Sequence[Pending]:
+        return await self._store.pending(self._clock.now_s() - self._settings.settled_s, limit, since_s)
+
+    async def _take_up(self, found: Sequence[Pending]) -> None:
         left = [one for one in found if one.document_id not in self._under_way and one.document_id not in self._waiting]
         # What is published and only not cleared yet needs no second publishing.
         cleared_soon = {(one.document_id, entry["id"]) for one in self._published for entry in one.entries}
         for one in left:
             entries = [entry for entry in one.entries if (one.document_id, entry["id"]) not in cleared_soon]
             self.wake(one.document_id, one.shard_key, entries)
-        return len(left)
 
     def _on_beat(self) -> None:
         self._beat = None
@@ -240,11 +261,3 @@ class Relay:
             batch = self._published[: self._settings.batch_max]
             await self._store.clear(batch)
             del self._published[: len(batch)]
-
-    async def _keep_scanning(self) -> None:
-        while True:
-            await self._clock.sleep(self._settings.scan_s)
-            try:
-                await self.scan_once()
-            except StoreUnavailable as error:
-                _log.info("outbox_not_scanned", code=error.code)

@@ -35,6 +35,10 @@ SEALING_FAILURES = Counter(
 )
 KEYS_REWRAPPED = Counter("vigil_intake_keys_rewrapped", "Data keys wrapped anew after a rotation.")
 OUTBOX_PUBLISHED = Counter("vigil_outbox_published", "Outbox entries published, right after the write or by the scan.", ["by"])
+OUTBOX_LEFT_BEHIND = Counter(
+    "vigil_outbox_left_behind", "Documents with outbox entries that the scan took up, by outbox.", ["outbox"]
+)
+OUTBOX_OLDEST_S = Gauge("vigil_outbox_oldest_seconds", "Age of the oldest outbox entry that the scan found.", ["outbox"])
 OUTBOX_FAILURES = Counter("vigil_outbox_failures", "Outbox entries that could not be published for now.")
 
 # Seconds. A projection may be an hour behind after an outage, and that must be seen as such.

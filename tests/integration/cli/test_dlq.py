@@ -18,13 +18,15 @@ from deploy.local.processes import ProcessRecord
 from deploy.local.record import StackRecord, write_record
 from shared.bus.dead_letter import SentDeadLetters
 from shared.bus.delivery import Failed, Record
-from shared.bus.producer import CrisisProducer
+from shared.bus.producer import CrisisProducer, ProducerSettings
 from shared.contracts.topics import CASES, RISK, Topic, dead_letters_of
 from shared.time.clock import SystemClock
 from shared.time.ids import fresh_id
 from tests.integration.cli.command import vigil
 from tests.support.servers import Servers
 
+# No test is decided by how quick the machine is.
+PATIENT = ProducerSettings(request_s=20.0, hang_s=40.0)
 WITHIN_S = 30.0
 AT_S = 1_700_000_000.0
 LETTERS = dead_letters_of(CASES, "intake")
@@ -78,7 +80,7 @@ async def office(servers: Servers, tmp_path: Path) -> AsyncIterator[Office]:
     record = StackRecord("default", prefix, servers.kafka, servers.mongo, "", (), "", (running,))
     write_record(Home(tmp_path), record)
     topics = [LETTERS.full_name(prefix)]
-    async with CrisisProducer(servers.kafka, client_id="t", topics=topics, clock=SystemClock()) as producer:
+    async with CrisisProducer(servers.kafka, client_id="t", topics=topics, clock=SystemClock(), settings=PATIENT) as producer:
         await asyncio.wait_for(producer.reached.wait(), WITHIN_S)
         yield Office(servers, tmp_path, prefix, producer)
     await delete_topics(servers.kafka, prefix)

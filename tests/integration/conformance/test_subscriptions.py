@@ -14,7 +14,7 @@ from shared.bus.broker import RoutineSettings
 from shared.bus.dead_letter import SentDeadLetters
 from shared.bus.delivery import Rejected, Subscription, Unavailable
 from shared.bus.middleware.retry import RetrySettings
-from shared.bus.producer import CrisisProducer
+from shared.bus.producer import CrisisProducer, ProducerSettings
 from shared.bus.reader import ReaderSettings, RoutineReader
 from shared.bus.subscriptions import Pipeline
 from shared.contracts.catalogue import example_of
@@ -25,6 +25,8 @@ from shared.time.clock import SystemClock
 from shared.time.ids import fresh_id
 from tests.support.servers import Servers
 
+# No test is decided by how quick the machine is.
+PATIENT = ProducerSettings(request_s=20.0, hang_s=40.0)
 WITHIN_S = 30.0
 EVENT = CaseOpened.model_validate(example_of(CaseOpened))
 LETTERS = dead_letters_of(CASES, "intake")
@@ -127,7 +129,9 @@ async def records_of(servers: Servers, topic: Topic, prefix: str, count: int) ->
 @pytest_asyncio.fixture
 async def readers(servers: Servers, prefix: str) -> AsyncIterator[Readers]:
     topics = [CASES.full_name(prefix), LETTERS.full_name(prefix)]
-    async with CrisisProducer(servers.kafka, client_id="writer", topics=topics, clock=SystemClock()) as producer:
+    async with CrisisProducer(
+        servers.kafka, client_id="writer", topics=topics, clock=SystemClock(), settings=PATIENT
+    ) as producer:
         await asyncio.wait_for(producer.reached.wait(), WITHIN_S)
         yield Readers(servers, prefix, producer)
 

@@ -8,20 +8,24 @@ from aiokafka import AIOKafkaConsumer
 
 from deploy.local.processes import eventually
 from services.intake.projections import MongoCases
-from shared.bus.producer import CrisisProducer
+from shared.bus.producer import CrisisProducer, ProducerSettings
 from shared.contracts.crisis import CaseOpened, CaseResolved
 from shared.contracts.envelope import Envelope, encoded, headers_of
 from shared.contracts.topics import CASES, dead_letters_of
 from shared.time.clock import SystemClock
 from tests.integration.intake.conftest import WITHIN_S, Intake
 
+# No test is decided by how quick the machine is.
+PATIENT = ProducerSettings(request_s=20.0, hang_s=40.0)
 AT = "2026-01-31T08:00:00.000000Z"
 
 
 @asynccontextmanager
 async def crisis(intake: Intake) -> AsyncIterator[CrisisProducer]:
     topics = [CASES.full_name(intake.prefix)]
-    async with CrisisProducer(intake.servers.kafka, client_id="crisis", topics=topics, clock=SystemClock()) as producer:
+    async with CrisisProducer(
+        intake.servers.kafka, client_id="crisis", topics=topics, clock=SystemClock(), settings=PATIENT
+    ) as producer:
         await asyncio.wait_for(producer.reached.wait(), WITHIN_S)
         yield producer
 

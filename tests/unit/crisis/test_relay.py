@@ -71,7 +71,7 @@ class Store:
         self.cleared += [entry["id"] for one in left for entry in one.entries]
         self.something_cleared.set()
 
-    async def left_behind(self, limit: int) -> list[Left]:
+    async def left_behind(self, limit: int, since_s: float = 0.0) -> list[Left]:
         self._answers()
         return self.left[:limit]
 

@@ -44,10 +44,10 @@ class SilentStore(MongoOutbox):
 
     silent = False
 
-    async def pending(self, written_before_s: float, limit: int) -> Sequence[Pending]:
+    async def pending(self, before_s: float, limit: int, since_s: float = 0.0) -> Sequence[Pending]:
         if self.silent:
             raise StoreUnavailable("silent")
-        return await super().pending(written_before_s, limit)
+        return await super().pending(before_s, limit, since_s)
 
     async def clear(self, published: Sequence[Pending]) -> None:
         if self.silent:
