@@ -110,6 +110,7 @@ def service_plans(layout: Layout) -> list[ProcessPlan]:
             "VIGIL_KEK_FILE": str(own.kek),
         },
         {"VIGIL_INTAKE_PORT": str(layout.ports["intake"])},
+        nice=priorities()[0],
     )
     plans = [intake]
     for ordinal, name in enumerate(options.replica_names):
@@ -157,7 +158,8 @@ def embedded_plan(layout: Layout, parts: Sequence[ProcessPlan]) -> ProcessPlan:
 
 def server_plan(options: StackOptions, name: str, command: list[str], ports: tuple[int, ...]) -> ProcessPlan:
     """A broker or a store; the first of its ports is the one that clients use."""
-    log, url, (_, nice) = options.home.logs / f"{name}.log", f"{LOOPBACK}:{ports[0]}", priorities()
+    log, url = options.home.logs / f"{name}.log", f"{LOOPBACK}:{ports[0]}"
+    nice = priorities()[not name.startswith("mongod")]
     return ProcessPlan(name, tuple(command), base_env(inherit=False), log, url=url, ports=ports, nice=nice)
 
 

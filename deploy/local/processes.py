@@ -241,9 +241,11 @@ class Process:
 
 @functools.cache
 def priorities() -> tuple[int, int]:
-    """Niceness for crisis and for everything else: crisis answers for people in danger, whatever else runs yields to it.
+    """Niceness for a flag's own way and for everything else: whatever else runs yields to people in danger.
 
-    Where this user may raise a priority crisis gets a higher one; elsewhere the others get a lower one.
+    A flag's way is intake (safety before anything else, routine work bounded), crisis, and the store whose word the caller
+    waits for: with a lower priority than crisis, intake sat behind it with the answer in its hands. Where this user may
+    raise a priority the way gets a higher one; elsewhere the others get a lower one.
     """
     mine = os.getpriority(os.PRIO_PROCESS, 0)
     try:

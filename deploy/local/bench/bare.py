@@ -66,8 +66,8 @@ def _plans(stack: Stack, ports: dict[str, int]) -> list[ProcessPlan]:
             url=_url(ports[process]),
             ready_url=_url(ports[process]) + "/",
             ports=(ports[process],),
-            # The same as Vigil's: intake yields, the pager does not.
-            nice=priorities()[process == "bare-ingest"],
+            # The same as Vigil's: a flag's whole way goes before the bus and the phone.
+            nice=priorities()[0],
         )
         for process, (module, *options) in words.items()
     ]

@@ -34,7 +34,7 @@ def test_every_replica_knows_all_peers_in_ordinal_order_and_has_a_journal_of_its
 
 def test_crisis_never_has_less_weight_than_the_rest(tmp_path: Path) -> None:
     plans = _plans(StackOptions(Home(tmp_path)))
-    assert plans["crisis-0"].nice == plans["crisis-1"].nice < plans["intake"].nice == plans["phone"].nice
+    assert plans["crisis-0"].nice == plans["crisis-1"].nice == plans["intake"].nice < plans["phone"].nice
 
 
 @pytest.mark.parametrize(("profile", "step_s"), [("demo", "5"), ("test", "2"), ("replay", None), ("default", None)])
