@@ -43,7 +43,7 @@ class Spans:
 def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spans]:
     told = Spans()
     monkeypatch.setattr(otlp, "OTLPSpanExporter", lambda **words: told)
-    configure_traces("intake", "http://127.0.0.1:1", settings=TraceSettings(routine_ratio=0.0))
+    configure_traces("intake", "http://127.0.0.1:1", settings=TraceSettings(routine_ratio=0.0, flush_s=30.0))
     yield told
     stop_traces()
 

@@ -41,7 +41,7 @@ class Spans:
 def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spans]:
     one = Spans()
     monkeypatch.setattr(otlp, "OTLPSpanExporter", lambda **words: one)
-    configure_traces("test", "http://127.0.0.1:1", settings=TraceSettings(routine_ratio=0.0))
+    configure_traces("test", "http://127.0.0.1:1", settings=TraceSettings(routine_ratio=0.0, flush_s=30.0))
     yield one
     stop_traces()
 

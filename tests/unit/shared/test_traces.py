@@ -46,7 +46,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
 
 
 def configure(ratio: float = 0.0, **words: float) -> None:
-    settings = TraceSettings(routine_ratio=ratio, **words)  # type: ignore[arg-type]
+    settings = TraceSettings(routine_ratio=ratio, flush_s=30.0, **words)  # type: ignore[arg-type]
     configure_traces("test", "http://127.0.0.1:1", instance="test-0", settings=settings)
 
 
