@@ -2,8 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from fastapi import FastAPI
 
 from services.crisis.api.roster import RosterApi
 from services.crisis.api.roster_reads import roster_reads
@@ -143,8 +146,12 @@ class Replica:
             providers={"twilio": self.provider, "webhook": self.provider},
             by_channel={"sms": ("twilio",), "voice": ("twilio",), "webhook": ("webhook",)},
         )
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """Its routes, made when somebody calls."""
         verifier = TokenVerifier(KEY)
-        self.app = make_app("crisis", readiness=dict, verifier=verifier)
+        app = make_app("crisis", readiness=dict, verifier=verifier)
         api = RosterApi(
             rostering=self.rostering,
             duty=self.duty,
@@ -153,8 +160,9 @@ class Replica:
             verifier=verifier,
             programme_id="default",
         )
-        self.app.include_router(api.router())
-        self.app.include_router(roster_reads(self.duty, self.foresight, self.store, verifier, self.clock.now))
+        app.include_router(api.router())
+        app.include_router(roster_reads(self.duty, self.foresight, self.store, verifier, self.clock.now))
+        return app
 
     def on_call(self, level: str = "high") -> list[str]:
         """Who is paged first now."""
