@@ -105,7 +105,7 @@ def changes_of_clock(zone: ZoneInfo) -> list[int]:
     return found or [int(TWO_YEARS[0] // 60) + 1440 * 60]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(layers, st.sampled_from(ZONES), st.integers(0, 3))
 def test_around_every_change_of_the_clock_the_turn_is_what_the_wall_clock_says(layer: Layer, name: str, which: int) -> None:
     zone = ZoneInfo(name)
