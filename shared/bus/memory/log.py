@@ -82,9 +82,9 @@ class Partition:
             if len(newest) >= self._records_max:
                 raise RecordRefused
             self._records = sorted(newest.values(), key=_offset_of)
-        else:
-            self._records = self._records[max(1, self._records_max // 10) :]
-            self.begin = self._records[0].offset if self._records else self.end
+            return
+        self._records = self._records[max(1, self._records_max // 10) :]
+        self.begin = self._records[0].offset if self._records else self.end
         _log.warning("memory_log_trimmed", topic=self.topic, partition=self.number, begin=self.begin)
 
 
