@@ -51,6 +51,13 @@ class Situation:
         """Who can deliver on a channel, in the order of choice; all providers where nothing is said of it."""
         return self.by_channel.get(channel, self.providers)
 
+    def hedge_of(self, channel: str) -> float:
+        """How long somebody's unfinished try on a channel silences the others: a phone's provider is measured, a webhook is
+        given the longest hedge, a mail as long as a try may take (it is a copy, and one is enough)."""
+        if channel == "email":
+            return self.times.provider_attempt
+        return self.times.hedge_cap if channel == "webhook" else self.hedge_s
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -288,7 +295,8 @@ def _silenced_until(tries: list[Try], intent: _Intent, situation: Situation) -> 
             continue
         if one.sending_at is not None:
             # What a busy loop has not read yet is not silence: the outcome may lie in this replica's own socket.
-            until = max(until, one.sending_at + situation.hedge_s + min(situation.lag_s, situation.times.lag_max))
+            hedge_s = situation.hedge_of(intent.channel)
+            until = max(until, one.sending_at + hedge_s + min(situation.lag_s, situation.times.lag_max))
             continue
         # An own intent that is not held any more was dropped, here or in an earlier life. Of two who intend the same, the
         # one who said so first goes ahead.

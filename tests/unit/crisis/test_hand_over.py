@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
+
 from services.crisis.domain.decide import decide
-from services.crisis.domain.facts import Intended
-from services.crisis.domain.roster import Policy, Roster, Step
+from services.crisis.domain.facts import Intended, Sending
+from services.crisis.domain.roster import ContactMethod, Policy, Roster, Step
 from tests.unit.crisis.clinic import (
     ADAEZE,
     BRUNO,
@@ -13,6 +15,7 @@ from tests.unit.crisis.clinic import (
     NOON,
     REPLICAS,
     STEP_S,
+    TIMES,
     Replica,
     acknowledged,
     attempt,
@@ -59,3 +62,24 @@ def test_an_intent_for_somebody_outside_of_the_own_roster_silences_nothing() -> 
     ledger.add(Intended(attempt(first, person_id=ADAEZE, by=peer), 7, 7, at=NOON))
     replica = Replica(ledger, now=NOON + 0.01, me=me, roster=on_call(BRUNO), replicas=REPLICAS)
     assert [page.attempt.person for page in decide(ledger, replica.situation()).pages] == [BRUNO]
+
+
+def sees_a_try(channel: str, after: float) -> list[str]:
+    """Whom the second replica pages so long after the first one began to send on a channel and said no more."""
+    first = flag(level="moderate")
+    ledger = ledger_of(first)
+    peer = first_in_line(ledger)
+    me = next(name for name in REPLICAS if name != peer)
+    people = {ADAEZE: replace(roster().people[ADAEZE], contact_methods=(ContactMethod("m", channel, "somewhere"),))}
+    here = roster(Policy((Step(0.0, (ADAEZE,)),), (), STEP_S), people)
+    ledger.add(Sending(attempt(first, channel=channel, by=peer), "provider", at=NOON))
+    replica = Replica(ledger, now=NOON + after, me=me, roster=here, replicas=REPLICAS)
+    return [page.attempt.channel for page in decide(ledger, replica.situation()).pages]
+
+
+@pytest.mark.parametrize(
+    ("channel", "silent_s"), [("sms", 0.150), ("webhook", TIMES.hedge_cap), ("email", TIMES.provider_attempt)]
+)
+def test_how_long_an_unfinished_try_silences_the_others_depends_on_its_way(channel: str, silent_s: float) -> None:
+    assert sees_a_try(channel, silent_s - 0.01) == []
+    assert sees_a_try(channel, silent_s + TIMES.rank_step + 0.01) == [channel]
