@@ -1,6 +1,6 @@
 """Which reference pages there are, and whether they are what the code says."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from deploy.reference.errors import errors_page
@@ -11,7 +11,7 @@ from deploy.reference.source import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
 NOTE = "<!-- Generated from the code by `make docs` (`python -m deploy.reference`). Do not edit. -->\n\n"
-PAGES: Mapping[str, Callable[[], str]] = {
+PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "metrics.md": metrics_page,
     "events.md": events_page,

@@ -33,12 +33,21 @@ def module(path: Path) -> str:
 
 def calls(*names: str) -> Iterator[tuple[Path, ast.Call, str]]:
     """Every call of something with one of these names, bare or as an attribute: (file, call, name)."""
+    for name in names:
+        for path, call in _by_name().get(name, ()):
+            yield path, call, name
+
+
+@cache
+def _by_name() -> dict[str, list[tuple[Path, ast.Call]]]:
+    # Every page asks for calls: the trees are walked once.
+    found: dict[str, list[tuple[Path, ast.Call]]] = {}
     for path in files():
         for node in ast.walk(syntax(path)):
             if isinstance(node, ast.Call):
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                if name in names:
-                    yield path, node, name
+                found.setdefault(name, []).append((path, node))
+    return found
 
 
 def literal(node: ast.AST | None) -> object:
