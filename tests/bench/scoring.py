@@ -19,6 +19,7 @@ from services.intake.domain.safety import findings
 from services.intake.domain.scoring import result_of
 from services.intake.domain.sheet import Received, look
 from services.intake.gateways.instruments import load_registry
+from shared.security.phi import Answers
 
 ROUNDS = 25
 SHEETS_A_ROUND = 400
@@ -36,7 +37,7 @@ def _one(instrument: Instrument, registry: Registry, rounds: int, sheets: int) -
     answers = dict(zip((item.id for item in instrument.items), vector["answers"], strict=True))
     settings, _ = settings_of(instrument, vector["settings"])
     body = {"instrument": instrument.id, "answers": answers, "context": vector["settings"]}
-    received = Received("clinician", "2f9b5a9e-8f4b-5b58-9c8b-0f5a3e5c7a11", "key", orjson.dumps(body), body)
+    received = Received("clinician", "2f9b5a9e-8f4b-5b58-9c8b-0f5a3e5c7a11", "key", orjson.dumps(body), Answers(body))
     work: dict[str, Callable[[], Any]] = {
         "score_us": lambda: result_of(instrument, answers, settings),
         "safety_us": lambda: findings(instrument, answers, settings),

@@ -18,6 +18,7 @@ import orjson
 from deploy.local.percentiles import percentiles
 from services.intake.domain.sheet import Received
 from shared.security.keks import Keks, fresh_kek_line
+from shared.security.phi import Answers
 from shared.security.sealing import DataKey
 from shared.time.ids import fresh_id
 from tests.support.canaries import PATIENT
@@ -95,7 +96,7 @@ async def in_process(count: int) -> dict[str, list[float]]:
 
     async def both(suffix: str) -> None:
         await timed(f"enrol, {suffix}", lambda: house.enrolment.enrol("bench", None, told))
-        received = Received("bench", patient, fresh_id(), RAW, SHEET)
+        received = Received("bench", patient, fresh_id(), RAW, Answers(SHEET))
         await timed(f"answer, {suffix}", lambda: house.handler.take(received))
 
     for _ in range(count):

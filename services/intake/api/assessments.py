@@ -16,6 +16,7 @@ from services.intake.queries import told as told_of
 from shared.chassis.http import Problem, authenticate, body_of, json_response, problem_response
 from shared.chassis.idempotency import DOCUMENTED
 from shared.security.auth import Principal, TokenVerifier
+from shared.security.phi import Answers
 
 ANSWERS_PATH = "/v1/patients/{patient_id}/assessments"
 ROLES = ("patient", "clinician", "supervisor", "service")
@@ -72,7 +73,7 @@ def post_answers(handler: AssessmentHandler, verifier: TokenVerifier) -> Callabl
             raise Problem(422, "body-unreadable", "The body is no JSON") from None
         key = request.headers.get("idempotency-key")
         with told():
-            word = await handler.take(Received(principal.sub, patient_id, key, raw, body))
+            word = await handler.take(Received(principal.sub, patient_id, key, raw, Answers(body)))
         return _response(word)
 
     return post

@@ -14,6 +14,7 @@ from services.intake.handlers.assessments import AssessmentHandler
 from services.intake.queries import Queries
 from shared.chassis.http import Problem, authenticate, body_of, json_response
 from shared.security.auth import TokenVerifier
+from shared.security.phi import Answers
 
 DRAFT_PATH = "/v1/patients/{patient_id}/drafts/{instrument}"
 _BODY_SCHEMA: dict[str, Any] = {
@@ -60,7 +61,7 @@ def drafts_router(handler: AssessmentHandler, queries: Queries, verifier: TokenV
             raise Problem(422, "body-unreadable", "The body is no JSON") from None
         key = request.headers.get("idempotency-key")
         with told():
-            word = await handler.take(Received(principal.sub, patient_id, key, raw, body, draft=instrument))
+            word = await handler.take(Received(principal.sub, patient_id, key, raw, Answers(body), draft=instrument))
         if word.document is None:
             raise problem_of(word)
         flag = None if word.flag is None else {"flag_id": word.flag.flag_id, "level": word.flag.level}

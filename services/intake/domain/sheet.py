@@ -9,6 +9,7 @@ from services.intake.domain.answers import Fault, faults_of, settings_of
 from services.intake.domain.instrument import Instrument, Settings
 from services.intake.domain.record import Card, Flag
 from services.intake.domain.registry import Registry
+from shared.security.phi import Answers
 from shared.time.clock import epoch_s
 
 NOT_ACKNOWLEDGED = "licence_not_acknowledged"
@@ -29,7 +30,7 @@ class Received:
     patient_id: str = field(repr=False)
     key: str | None = field(repr=False)
     raw: bytes = field(repr=False)
-    body: Any = field(repr=False)
+    body: Answers
     draft: str | None = field(default=None, repr=False)
 
 
@@ -111,7 +112,8 @@ class Sheet:
 
 def look(received: Received, registry: Registry, programme_id: str, now_s: float, now_mono_s: float) -> Sheet:
     """Read a sheet; never fails, whatever was sent."""
-    content: Mapping[str, Any] = received.body if isinstance(received.body, dict) else {}
+    body = received.body.open()
+    content: Mapping[str, Any] = body if isinstance(body, dict) else {}
     draft = received.draft is not None
     if draft:
         content = {**content, "instrument": received.draft}
@@ -136,7 +138,7 @@ def look(received: Received, registry: Registry, programme_id: str, now_s: float
         patient_id=patient_id,
         patient_told=received.patient_id[:_TOLD_MAX],
         record_id=record_id,
-        digest=record.content_digest(received.body, received.raw),
+        digest=record.content_digest(body, received.raw),
         instrument=instrument,
         watched=watched,
         settings=settings,

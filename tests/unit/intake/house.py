@@ -29,6 +29,7 @@ from services.intake.repository import MongoAssessments, MongoPatients, MongoTas
 from shared.bus.express import Item
 from shared.bus.wire import LaneFailed
 from shared.security.keks import Keks, KeyUnavailable, fresh_kek_line
+from shared.security.phi import Answers
 from shared.storage.errors import StoreUnavailable
 from shared.storage.memory import MemoryDocuments
 from shared.time.clock import Clock, SystemClock
@@ -256,7 +257,7 @@ class House:
 
     async def send_sheet(self, patient_id: str, body: Any, key: str | None = "k", draft: str | None = None) -> Word:
         """Any sheet, handed in, or saved as a draft of this instrument."""
-        return await self.handler.take(Received("clinician", patient_id, key, orjson.dumps(body), body, draft))
+        return await self.handler.take(Received("clinician", patient_id, key, orjson.dumps(body), Answers(body), draft))
 
     async def open_tasks(self, patient_id: str) -> list[dict[str, Any]]:
         """The tasks of a patient as staff sees them, the oldest first."""

@@ -14,6 +14,7 @@ from services.intake.domain.sheet import Received, Sheet, look
 from services.intake.gateways.instruments import load_registry
 from shared.contracts.assessment import AssessmentCompleted
 from shared.contracts.risk import RiskFlagged
+from shared.security.phi import Answers
 from shared.security.sealing import DataKey
 
 NOW_S = 1_700_000_000.0
@@ -23,7 +24,7 @@ BODY: dict[str, Any] = {"instrument": "phq9", "answers": {f"q{n}": 1 for n in ra
 
 
 def received(body: Any = BODY, **changes: Any) -> Received:
-    return replace(Received("clinician-1", "patient-1", "key", orjson.dumps(body), body), **changes)
+    return replace(Received("clinician-1", "patient-1", "key", orjson.dumps(body), Answers(body)), **changes)
 
 
 def looked(body: Any = BODY, now_s: float = NOW_S, **changes: Any) -> Sheet:
@@ -107,7 +108,7 @@ def deep(levels: int) -> Any:
 )
 def test_no_body_breaks_the_look(body: Any) -> None:
     raw = b"[]" if isinstance(body, dict) and "answers" in body else orjson.dumps(body)
-    sheet = look(Received("c", "p", None, raw, body), REGISTRY, "default", NOW_S, 0.0)
+    sheet = look(Received("c", "p", None, raw, Answers(body)), REGISTRY, "default", NOW_S, 0.0)
     assert sheet.faults
     deep_answers = isinstance(body, dict) and "answers" in body
     assert (sheet.flag_id is not None) == deep_answers
@@ -215,5 +216,5 @@ def test_without_a_key_a_rejected_document_keeps_the_flag_and_nothing_that_was_s
 
 def test_what_was_received_shows_itself_to_nobody() -> None:
     body = {"instrument": "phq9", "answers": {"q1": "Zebedee"}}
-    shown = f"{Received('ana', 'Zebedee', 'Zebedee', orjson.dumps(body), body)!r} {looked(body)!r}"
+    shown = f"{Received('ana', 'Zebedee', 'Zebedee', orjson.dumps(body), Answers(body))!r} {looked(body)!r}"
     assert "Zebedee" not in shown
