@@ -122,6 +122,7 @@ class _Replica:
             "disk_trouble": self.disk.journal.trouble,
             "express_mismatch": any(pump.mismatch for pump in self.adapters.pumps),
             "sealing_unavailable": self.people.keks.trouble is not None,
+            "patient_keys_lost": not self.people.keys.connected,
             "roster_stale": self.on_call.duty.stale,
             "coverage_gap_ahead": bool(self.on_call.foresight.gaps),
         }
