@@ -40,7 +40,13 @@ def test_the_list_says_what_is_known_and_what_may_be_used(monkeypatch: pytest.Mo
 
 
 def test_a_deployments_own_instrument_is_a_file_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = (FILES / "gad7.yaml").read_text("utf-8").replace("id: gad7", "id: gad7_own", 1)
+    own = (
+        (FILES / "gad7.yaml")
+        .read_text("utf-8")
+        .replace("id: gad7", "id: gad7_own", 1)
+        .replace("names: [gad]\n", "", 1)
+        .replace("names: [gad", "names: [own_gad", 1)
+    )
     (tmp_path / "own.yaml").write_text(own, "utf-8")
     monkeypatch.setenv("VIGIL_INTAKE_INSTRUMENTS_DIR", str(tmp_path))
     assert "gad7_own" in [one["id"] for one in json.loads(vigil("list", "--json", "-").stdout)["items"]]
