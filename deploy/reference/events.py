@@ -24,7 +24,8 @@ def events_page() -> str:
         "the JSON below as the "
         "value. Delivery is at least once: dedupe by `ce_id`, ignore fields you do not know. Schemas are frozen in "
         "`shared/contracts/versions/`; within a version only optional fields are added. Events carry ids, codes, levels and "
-        "times; what identifies a patient travels sealed or not at all.\n",
+        "times; what identifies a patient travels sealed or not at all. "
+        "The same as AsyncAPI 3: [asyncapi.json](asyncapi.json).\n",
         f"## Topics\n\nNames stand after the deployment's prefix: `vigil.risk.v1`.\n\n{_topics()}",
         f"## Index\n\n{_index()}",
         *(_event(event) for event in _ordered()),

@@ -4,7 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
+from jsonschema import Draft202012Validator
 
+from deploy.reference.asyncapi import document
 from deploy.reference.errors import dead_letters, problems, unexplained
 from deploy.reference.events import topic_of
 from deploy.reference.metrics import metrics
@@ -70,6 +73,18 @@ def test_every_event_has_its_section_and_travels_on_a_topic(event: type) -> None
     assert f"\n## {type_of(event)}\n" in page, AGAIN
     assert topic_of(event) is not None, "give its subject a topic in shared/contracts/topics.py"
     assert event.__doc__
+
+
+def test_the_bus_is_described_by_asyncapi_3() -> None:
+    told = document()
+    ApplicationSchema.model_validate(told)
+    assert {name for channel in told["channels"].values() for name in channel["messages"]} == {
+        type_of(event) for event in EVENTS
+    }
+    assert {one["channel"]["$ref"].removeprefix("#/channels/") for one in told["operations"].values()} == set(told["channels"])
+    for message in told["components"]["messages"].values():
+        Draft202012Validator.check_schema(message["payload"])
+        assert Draft202012Validator(message["payload"]).is_valid(message["examples"][0]["payload"])
 
 
 def test_errors_are_found_in_every_form_in_which_the_code_raises_them() -> None:
