@@ -14,6 +14,7 @@ from services.crisis.gateways.pages import MailPages, TwilioPages, WebhookPages,
 from services.crisis.ports import PageProvider
 from shared.providers.mail import MailServer
 from shared.providers.twilio import TwilioAccount
+from shared.providers.webhook import SIGNATURE
 from shared.time.clock import SystemClock
 
 KEY = b"conformance-webhook-key"
@@ -35,6 +36,7 @@ class HttpSink:
     def __init__(self, port: int, channel: str) -> None:
         self.mode = "accept"
         self.got: list[str] = []
+        self.signed: list[str] = []
         self.channel = channel
         self.address = f"http://127.0.0.1:{port}/hook" if channel == "webhook" else "+15550100001"
         self._port = port
@@ -62,6 +64,7 @@ class HttpSink:
         if self.mode == "hang":
             await asyncio.Event().wait()
         self.got.append(body)
+        self.signed.append(request.headers.get(SIGNATURE, ""))
         if self.mode == "drop":
             assert request.transport is not None
             request.transport.close()

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -11,8 +13,12 @@ from aiohttp import ClientSession, ClientTimeout
 
 from deploy.local.ports import free_ports
 from deploy.local.record import write_record
+from shared.providers.webhook import signature_holds
+from shared.security.auth import FLAG_WRITE
 from shared.time.clock import SystemClock, iso
+from shared.time.ids import fresh_id, page_code
 from tests.integration.cli.command import vigil
+from tests.integration.conformance.sinks import HttpSink, MailSink
 from tests.support.device import Phone
 from tests.support.faults import DEAD_BUS, DEAD_STORE
 from tests.support.stack import StackFactory, StackUnderTest
@@ -63,6 +69,15 @@ class Ward:
 
     async def _is_first(self, person: str, replica: int) -> bool:
         return await self.first(replica) == [person]
+
+    async def raised(self, flag_id: str, level: str) -> None:
+        """A flag comes in."""
+        flag = {"flag_id": flag_id, "programme_id": "default", "patient_id": f"p-{flag_id}", "level": level, "rule": "phq9.q9"}
+        flag |= {"source_id": "a-1", "accepted_at": iso(CLOCK.now_s())}
+        headers = {"Authorization": f"Bearer {self._running.token('service', 'intake', (FLAG_WRITE,))}"}
+        url = f"{self._running.crisis_urls[0]}/v1/risk-flags"
+        async with self._session.post(url, json={**flag, "age_ms": 0}, headers=headers) as answer:
+            assert answer.status == 202, await answer.text()
 
     async def takes_over(self, person: str, replica: int = 0) -> None:
         """This person has every turn at level high from now on."""
@@ -183,6 +198,44 @@ async def test_the_first_person_of_a_new_deployment_is_made_tried_and_relieved_f
     on_call = await vigil("roster", "on-call", "--at", iso(CLOCK.now_s() + 10_800), home=home)
     assert on_call.code == 0
     assert "ana" in on_call.out
+
+
+async def test_a_page_goes_by_webhook_signed_and_by_mail(stack: StackFactory, session: ClientSession, tmp_path: Path) -> None:
+    key = b"a key that nobody guesses"
+    (tmp_path / "webhook.key").write_bytes(key)
+    web_port, mail_port = free_ports(2)
+    settings = {
+        "VIGIL_CRISIS_WEBHOOK_KEY_FILE": str(tmp_path / "webhook.key"),
+        "VIGIL_CRISIS_SMTP_HOST": "127.0.0.1",
+        "VIGIL_CRISIS_SMTP_PORT": str(mail_port),
+        "VIGIL_CRISIS_SMTP_TLS": "none",
+        "VIGIL_CRISIS_SMTP_SENDER": "vigil@clinic.example",
+    }
+    running = await stack(replicas=2, without=("intake",), env={"*": settings})
+    ward = Ward(running, session)
+    async with HttpSink(web_port, "webhook").listening() as web, MailSink(mail_port).listening() as mail:
+        methods = [
+            {"id": "web", "kind": "webhook", "address": web.address},
+            {"id": "mail", "kind": "email", "address": mail.address},
+        ]
+        await ward.put("/v1/people/wes", {"name": "Wes", "zone": "UTC", "contact_methods": methods})
+        policy = {"steps": [{"after_s": 0, "people": ["wes"]}], "fallback": ["wes"]}
+        for level in ("moderate", "high"):
+            await ward.put(f"/v1/policies/{level}", policy)
+        for replica in (0, 1):
+            await ward.first_is("wes", replica)
+        for level in ("moderate", "high"):
+            flag_id = fresh_id()
+            await ward.raised(flag_id, level)
+            await eventually(partial(_has, web.got, page_code(flag_id)), f"a webhook about a {level} flag")
+            if level == "moderate":
+                await eventually(partial(_has, mail.got, page_code(flag_id)), "a mail about it")
+    for body, signed in zip(web.got, web.signed, strict=True):
+        assert signature_holds(key, signed, body.encode(), CLOCK.now_s())
+
+
+async def _has(bodies: list[str], code: str) -> bool:
+    return any(code in body for body in bodies)
 
 
 pytestmark = pytest.mark.timeout(180)
