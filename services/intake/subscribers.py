@@ -11,12 +11,14 @@ from shared.contracts.envelope import Envelope
 from shared.contracts.topics import CASES
 
 GROUP = "intake"
+# The rescan asks once a second: what crisis says of a burst may wait until the burst's answers are out.
+SETTLE_S = 0.5
 
 
 def subscriptions(cases: CaseHandler) -> tuple[Subscription, ...]:
     """What intake hears: case openings, joined flags and closings."""
     heard = _waiting_for_the_store(cases.heard)
-    return (Subscription(CASES, GROUP, {CaseOpened: heard, FlagJoined: heard, CaseResolved: heard}),)
+    return (Subscription(CASES, GROUP, {CaseOpened: heard, FlagJoined: heard, CaseResolved: heard}, SETTLE_S),)
 
 
 def _waiting_for_the_store(

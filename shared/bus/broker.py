@@ -112,12 +112,14 @@ def subscribe(
     *,
     turn: Turn | None = None,
     listener: ConsumerRebalanceListener | None = None,
+    settle: Callable[[], Awaitable[None]] | None = None,
     settings: RoutineSettings = DEFAULT,
 ) -> LogicSubscriber[Any]:
     """A group's reader of a topic, from its beginning; a record is acknowledged when `deliver` returned, else it comes again.
 
-    Records come in batches, one after the other, because one acknowledgement costs more than ten records do. `broker` must be
-    `consumer_only`, made by `make_broker`. Never answers to a `reply_to` that somebody put into a record.
+    Records come in batches, one after the other, because one acknowledgement costs more than ten records do; `settle` is awaited
+    before one that is not full. `broker` must be `consumer_only`, made by `make_broker`. Never answers to a `reply_to` that
+    somebody put into a record.
     """
     if not (topic and group_id):
         raise ValueError("a reader without a topic or a group can acknowledge nothing")
@@ -142,6 +144,9 @@ def subscribe(
 
     async def deliver_all(records: list[Record]) -> None:
         done: dict[TopicPartition, int] = {}
+        told.left = len(records)
+        if settle is not None and len(records) < settings.batch_max:
+            await settle()
         for at, record in enumerate(records):
             told.left = len(records) - at
             if told.over or not subscriber.running:

@@ -40,12 +40,14 @@ class Record:
 class Subscription:
     """Which events of a topic a group hears; events of other classes are passed over and counted.
 
-    On the wire the group is `<prefix>.<group>`, its dead letters `<prefix>.<topic>.<group>.dlq`.
+    On the wire the group is `<prefix>.<group>`, its dead letters `<prefix>.<topic>.<group>.dlq`. What is not urgent may be
+    handled `settle_s` later, unless a whole batch waits: then a burst of pages is over before its routine work begins.
     """
 
     topic: Topic
     group: str
     handlers: Mapping[type[BaseModel], Handler]
+    settle_s: float = 0.0
 
 
 class Rejected(Exception):

@@ -6,6 +6,7 @@ What stands still is seen from outside of FastStream: its own ping asks the clus
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,7 @@ class RoutineReader:
             pipeline.deliver,
             turn=listener.turn,
             listener=listener,
+            settle=partial(self._clock.sleep, subscription.settle_s) if subscription.settle_s else None,
             settings=self._routine,
         )
         listener.subscriber = subscriber
@@ -237,7 +239,7 @@ class _Watch:
         return behind
 
     def _stands_still(self, behind: int) -> bool:
-        if self.moved or self._pipeline.in_hand:
+        if self.moved or self._pipeline.in_hand or self._turn.left:
             return False
         return behind > 0 or _is_between_groups(self._subscriber.consumer)
 

@@ -53,6 +53,7 @@ class Readers:
         self.tried: list[str] = []
         self.changed = asyncio.Event()
         self.work: Callable[[str], Awaitable[None]] | None = None
+        self.settle_s = 0.0
 
     async def handle(self, _event: Any, envelope: Envelope) -> None:
         self.tried.append(envelope.id)
@@ -80,7 +81,7 @@ class Readers:
         """One member of the group."""
         clock = SystemClock()
         pipeline = Pipeline(
-            Subscription(CASES, "intake", {CaseOpened: self.handle}),
+            Subscription(CASES, "intake", {CaseOpened: self.handle}, self.settle_s),
             SentDeadLetters(self.producer, self.prefix, clock),
             clock,
             RetrySettings(attempts_max=3, attempt_s=5.0, wait_first_s=0.02),
@@ -134,6 +135,10 @@ async def readers(servers: Servers, prefix: str) -> AsyncIterator[Readers]:
     ) as producer:
         await asyncio.wait_for(producer.reached.wait(), WITHIN_S)
         yield Readers(servers, prefix, producer)
+
+
+def lag() -> float | None:
+    return REGISTRY.get_sample_value("vigil_consumer_lag_records", {"topic": CASES.name, "group": "intake"})
 
 
 async def test_a_new_group_begins_at_the_beginning_and_hears_in_order(readers: Readers) -> None:
@@ -207,6 +212,23 @@ async def test_what_a_handler_never_takes_is_kept_aside_with_its_attempts(reader
     ]
 
 
+async def test_what_is_not_urgent_is_handled_later_and_a_whole_batch_at_once(readers: Readers) -> None:
+    readers.settle_s = 3600.0
+    for number in range(ROUTINE.batch_max):
+        await readers.write(f"e{number}")
+    async with readers.reading():
+        await readers.until(lambda: len(readers.heard) == ROUTINE.batch_max)
+        await readers.write("later")
+        async with asyncio.timeout(WITHIN_S):
+            while lag() != 1.0:
+                await SystemClock().sleep(0.02)
+    # A stop does not wait for it, and whoever is next has it.
+    assert "later" not in readers.heard
+    readers.settle_s = 0.01
+    async with readers.reading():
+        await readers.until(lambda: readers.heard[-1] == "later")
+
+
 async def test_a_stop_finishes_what_is_in_hand_and_takes_nothing_more(readers: Readers) -> None:
     begun, may_end = asyncio.Event(), asyncio.Event()
 
@@ -265,9 +287,6 @@ async def test_how_far_a_group_is_behind_is_told(readers: Readers) -> None:
 
     async def work(_event_id: str) -> None:
         await may_end.wait()
-
-    def lag() -> float | None:
-        return REGISTRY.get_sample_value("vigil_consumer_lag_records", {"topic": CASES.name, "group": "intake"})
 
     async def lag_is(records: float) -> None:
         async with asyncio.timeout(WITHIN_S):
