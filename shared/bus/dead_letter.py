@@ -76,7 +76,7 @@ class SentDeadLetters:
         headers = dead_letter_headers(record.headers, record.origin, failed)
         for tried in range(1, self._settings.tries_max + 1):
             try:
-                await self._sender.send(name, record.key, record.value, headers)
+                await self._sender.send(name, record.key, buried_value(record.key, record.value), headers)
             except LaneFailed as not_taken:
                 _log.warning("dead_letter_not_taken", code=not_taken.code, tried=tried)
                 # Also after the last try: a record given back at once would be here again at once.
@@ -97,6 +97,11 @@ def dead_letter_headers(original: Sequence[tuple[str, bytes | None]], origin: st
         (FIRST_FAILED_AT, iso(failed.first_s).encode()),
         (LAST_FAILED_AT, iso(failed.last_s).encode()),
     )
+
+
+def buried_value(key: bytes | None, value: bytes | None) -> bytes | None:
+    """A dead letter's value: the record's own; empty where it has neither key nor value, which no client would send again."""
+    return b"" if key is None and value is None else value
 
 
 def original_headers(headers: Sequence[tuple[str, bytes | None]]) -> Headers:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import structlog
 
-from shared.bus.dead_letter import dead_letter_headers
+from shared.bus.dead_letter import buried_value, dead_letter_headers
 from shared.bus.delivery import Failed
 from shared.bus.ports import FlagProducer
 from shared.bus.wire import LaneFailed
@@ -44,7 +44,7 @@ class EventBus:
         """Put a record that nobody can read on the dead-letter topic, byte for byte, with the reason as a code; never waits."""
         now_s = SYSTEM_CLOCK.now_s()
         told = dead_letter_headers(headers, origin, Failed(code, 1, now_s, now_s))
-        burial = self._producer.send(RISK_DEAD_LETTERS.full_name(self._prefix), key, value, told)
+        burial = self._producer.send(RISK_DEAD_LETTERS.full_name(self._prefix), key, buried_value(key, value), told)
         self._burials.add(burial)
         burial.add_done_callback(self._buried)
 

@@ -164,6 +164,13 @@ async def test_what_cannot_be_decoded_is_a_dead_letter_byte_for_byte(changes: di
     assert told["vigil_first_failed_at"] == told["vigil_last_failed_at"] == iso(NOW_S).encode()
 
 
+async def test_a_record_without_key_and_value_is_buried_with_an_empty_value() -> None:
+    line = Line()
+    await line.pipeline.deliver(record(key=None, value=None))
+    # A Kafka client refuses a record that has neither.
+    assert line.sent.records[0][1:3] == (None, b"")
+
+
 async def test_a_null_header_that_nobody_needs_is_no_reason_to_skip_a_record() -> None:
     line = Line()
     await line.pipeline.deliver(record(headers=(*headers_of(TOLD), ("of_somebody", None))))
