@@ -27,6 +27,8 @@ FOLDED_AT_ONCE = 8
 # A document that holds so many facts is on its way to its bound: whatever can be folded is.
 CROWDED = 80
 LOOKED_BACK_S = 60.0
+# A refusal for certain spaces the next try by a second (`definite_retry`): folded earlier, it would be repeated at once.
+REFUSED_BACK_S = 2.0
 
 _Intent = tuple[str, str, str, str]
 
@@ -215,8 +217,8 @@ def folded(ledger: Ledger, by: str, now: float, least: int | None = None) -> lis
     default eight, in a crowded ledger one).
 
     Only a settled, gap-free prefix is folded: what comes after an open try or a try not known here stays as it is, so do
-    the latest two and what may have rung within the last minute (the spacing of rings looks back that far). Adding the
-    result to any ledger is a join, not a rewrite.
+    the latest two, what may have rung within the last minute and what was refused a moment ago (spacing looks back that
+    far). Adding the result to any ledger is a join, not a rewrite.
     """
     if least is None:
         least = FOLDED_AT_ONCE if len(ledger.facts) < CROWDED else 1
@@ -243,7 +245,8 @@ def _settled(facts: list[Fact], now: float) -> bool:
     rung = [f.at for f in facts if isinstance(f, Handed) or (isinstance(f, Failed) and f.maybe)]
     if rung:
         return max(rung) < now - LOOKED_BACK_S
-    return any(isinstance(fact, Failed) for fact in facts)
+    refused = [fact.at for fact in facts if isinstance(fact, Failed)]
+    return bool(refused) and max(refused) < now - REFUSED_BACK_S
 
 
 def _fold_lines(person: str, channel: str, by: str, facts: list[Fact]) -> list[Upto]:

@@ -4,7 +4,7 @@ What must hold after every step is said in the clinic's words, in the invariants
 """
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from hypothesis import assume, settings
@@ -34,6 +34,7 @@ from tests.unit.crisis.clinic import (
     ADAEZE,
     BRUNO,
     CHIARA,
+    NOON,
     PATIENT,
     ROUND_S,
     TIMES,
@@ -270,6 +271,17 @@ class CaseInAnyOrder(RuleBasedStateMachine):
     def fresh(self, kind: str) -> str:
         self.told += 1
         return f"{kind}-{self.told}"
+
+
+def test_a_provider_that_refuses_everything_is_asked_once_a_second_about_each_of_many_flags() -> None:
+    """Found by the machine: folding took a refusal away in the moment it came, and the page was due again at once."""
+    ledger = Ledger(PATIENT)
+    for number in range(12):
+        ledger.add_flag(flag(f"flag-{number}", at=NOON))
+    replica = Replica(ledger, provider=refusing)
+    replica.run(NOON + 10.5)
+    asked = Counter((page.attempt.flags, page.attempt.person, page.attempt.channel) for _, page in replica.pages)
+    assert set(asked.values()) == {11}
 
 
 CaseInAnyOrder.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None)
