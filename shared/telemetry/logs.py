@@ -92,6 +92,11 @@ class Lines:
         self._stream.flush()
 
 
+# aiokafka calls it an error when a group's coordinator is slow or still to be chosen, and asks again by itself. A reader that
+# does not come back is told by its keeper: reader_rebuilt, its alarm and /health/live.
+_TRIES_AGAIN = frozenset({"aiokafka.consumer.group_coordinator"})
+
+
 class _LibraryLines(logging.Handler):
     """Lets the standard library's records leave as our lines."""
 
@@ -105,7 +110,8 @@ class _LibraryLines(logging.Handler):
             fields: dict[str, Any] = {"event": record.getMessage()}
             if record.exc_info and record.exc_info[1] is not None:
                 fields["error"] = describe_error(record.exc_info[1])
-            self._lines.write(record.levelname.lower(), record.name, template, fields, own=False)
+            level = "warning" if record.name in _TRIES_AGAIN and record.levelno == logging.ERROR else record.levelname.lower()
+            self._lines.write(level, record.name, template, fields, own=False)
         except Exception:  # noqa: BLE001 - a log line must never break its caller; logging's own rule
             self.handleError(record)
 

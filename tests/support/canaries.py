@@ -141,7 +141,7 @@ async def _documents(uri: str, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
 def _files(stack: StackUnderTest) -> Iterator[tuple[str, bytes]]:
     """Journals, bookmarks, snapshots: all that the services keep on disk. A server's own files are seen through the server."""
     data = stack.options.home.data
-    servers = [data / name for name in (KAFKA, MONGOD)]
     for path in sorted(data.rglob("*")):
-        if path.is_file() and not any(path.is_relative_to(server) for server in servers):
+        # `kafka-1`, and `mongod-1-<port>`: one directory for each address.
+        if path.is_file() and not path.relative_to(data).parts[0].startswith((KAFKA, MONGOD)):
             yield str(path.relative_to(data)), path.read_bytes()

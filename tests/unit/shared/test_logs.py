@@ -126,3 +126,9 @@ def test_standard_loggers_come_through_and_pymongo_never_below_warning(stream: i
     logging.getLogger("aiokafka.cluster").warning("Topic %s is not available", "t")
     logging.getLogger("pymongo.command").info("insert %s", {"name": "Ada"})
     assert [line["event"] for line in lines_in(stream)] == ["Topic t is not available"]
+
+
+def test_a_group_whose_coordinator_is_slow_is_no_error_of_ours(stream: io.BytesIO) -> None:
+    logging.getLogger("aiokafka.consumer.group_coordinator").error("Error sending %s to node %s", "JoinGroupRequest", 1)
+    logging.getLogger("aiokafka.producer.sender").error("Unexpected error in sender routine")
+    assert [line["level"] for line in lines_in(stream)] == ["warning", "error"]
