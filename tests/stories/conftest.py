@@ -5,6 +5,7 @@ process, or takes a server away.
 """
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -15,6 +16,7 @@ from tests.support.runs import Run
 from tests.support.servers import Servers
 from tests.support.stack import EmbeddedFactory, StackFactory, StackUnderTest
 
+_HERE = Path(__file__).parent
 # What a deployment does that has registered with the screener's owners.
 _INTAKE = {"VIGIL_INTAKE_LICENCES_ACKNOWLEDGED": "cssrs_screener"}
 
@@ -27,6 +29,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("story_stack", kinds, indirect=True, scope="package")
     if "own_stack" in metafunc.fixturenames:
         metafunc.parametrize("own_stack", kinds, indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A story that starts real stacks of its own is one of the real stack, whether it says so or not."""
+    for item in items:
+        if item.path.parent == _HERE and {"stack", "servers"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.real_stack)
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")

@@ -4,7 +4,7 @@ from typing import Any
 
 from shared.time.clock import iso
 from tests.support.clinic import Clinic
-from tests.support.stack import StackFactory
+from tests.support.stack import EmbeddedFactory, StackFactory
 
 DAY_S = 86_400.0
 
@@ -18,9 +18,9 @@ async def test_the_own_clinician_on_duty_is_paged_first_beside_whoever_is_on_cal
 
 
 async def test_whoever_takes_over_tonight_is_paged_and_with_nobody_left_the_next_step_rings_at_once(
-    stack: StackFactory,
+    own_stack: EmbeddedFactory | StackFactory,
 ) -> None:
-    running = await stack(profile="test")
+    running = await own_stack(profile="test")
     async with Clinic(running) as clinic:
         now = clinic.clock.now_s()
         tonight = {"from": iso(now - 3600), "to": iso(now + 3600)}
