@@ -19,6 +19,7 @@ _FOREIGN_HOSTS = re.compile(
 # Paths of one machine: homes, and what a person keeps beside the repository.
 _PLACES = re.compile(r"(?<![\w./-])/(?:root|home/[a-z]\w*|Users/\w+|work|mnt/\w+)/|(?<![\w.-])/tmp/[a-z]")
 _SECRETS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJhbGciOi[\w-]{20,}\.[\w-]{20,}\.[\w-]{20,}|AKIA[0-9A-Z]{16}")
+_UNMERGED = re.compile(r"^(?:<{7}|>{7}) ")
 _SIZE_MAX = 512 * 1024
 _OURSELVES = Path(__file__)
 
@@ -29,7 +30,13 @@ def texts() -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    ("what", "pattern"), [("a foreign host", _FOREIGN_HOSTS), ("a machine's path", _PLACES), ("a secret", _SECRETS)]
+    ("what", "pattern"),
+    [
+        ("a foreign host", _FOREIGN_HOSTS),
+        ("a machine's path", _PLACES),
+        ("a secret", _SECRETS),
+        ("two versions of one place", _UNMERGED),
+    ],
 )
 def test_no_file_names(what: str, pattern: re.Pattern[str]) -> None:
     found = [
@@ -53,6 +60,8 @@ def test_no_file_names(what: str, pattern: re.Pattern[str]) -> None:
         (_PLACES, "/tmp/stack", True),
         (_PLACES, "/v1/home/ana/x", False),
         (_PLACES, "docs/work/", False),
+        (_UNMERGED, "<<<<<<< HEAD", True),
+        (_UNMERGED, "=======", False),
     ],
 )
 def test_the_patterns_see_what_they_are_for(pattern: re.Pattern[str], line: str, found: bool) -> None:
