@@ -108,7 +108,7 @@ class Conflict(Exception):
 
 
 class Notes(Protocol):
-    """Clinical text about cases: `{note_id, flag_id, kind, person, at, texts}`, in the store only."""
+    """Clinical text about cases: `{note_id, flag_id, kind, person, at, texts, key?}`, sealed, in the store only."""
 
     async def keep_note(self, note: dict[str, Any]) -> None:
         """Write a note; the same one twice is written once. Raises StoreSilent."""

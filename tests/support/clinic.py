@@ -155,7 +155,7 @@ class Clinic:
 
         async def close(case: dict[str, Any], replica: int) -> None:
             flags = [flag["flag_id"] for flag in case["flags"]]
-            body = {"flags": flags, "level": "low", "plan": "end of story", "why": "end of story"}
+            body = {"flags": flags, "level": "low", "plan": "end of story", "why": "Quillfeather is with her sister"}
             await self.crisis("POST", f"/v1/cases/{case['case_id']}/resolve", body, replica=replica)
 
         async def closed() -> bool:

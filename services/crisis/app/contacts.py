@@ -27,6 +27,7 @@ class PatientContacts:
     """What knows how patients are reached, and the loops that keep it so."""
 
     contacts: Contacts
+    keyring: Keyring
     keks: KekFile
     keys: PatientKeyReader
     clock: Clock
@@ -65,4 +66,4 @@ def build_contacts(shared: SharedSettings, times: Times, adapters: Adapters, out
         topic_prefix=shared.topic_prefix,
         clock=clock,
     )
-    return PatientContacts(contacts, keks, keys, clock, times.kek_look)
+    return PatientContacts(contacts, keyring, keks, keys, clock, times.kek_look)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from services.crisis.accept import Acceptance
 from services.crisis.api.stream import CaseStream
 from services.crisis.app.adapters import Adapters, Disk
+from services.crisis.app.contacts import PatientContacts
 from services.crisis.app.core import Core
 from services.crisis.handlers import Handlers
-from services.crisis.notebook import Notebook
+from services.crisis.notebook import Notebook, NoteSeal
 from services.crisis.observed import FLAG_TO_HEARD
 from services.crisis.oncall.duty import Duty
 from services.crisis.queries import Queries
@@ -29,7 +30,14 @@ class Doors:
 
 
 def build_doors(
-    me: str, shared: SharedSettings, disk: Disk, adapters: Adapters, core: Core, duty: Duty, verifier: TokenVerifier
+    me: str,
+    shared: SharedSettings,
+    disk: Disk,
+    adapters: Adapters,
+    core: Core,
+    duty: Duty,
+    people: PatientContacts,
+    verifier: TokenVerifier,
 ) -> Doors:
     """The doors, not yet open."""
     acceptance = Acceptance(
@@ -68,4 +76,6 @@ def build_doors(
         bring=core.clerk.bring,
         traces=adapters.traces,
     )
-    return Doors(acceptance, handlers, queries, Notebook(adapters.cases, core.clock, queries.flags_of), stream, bus_lane)
+    seal = NoteSeal(people.keks, people.keyring)
+    notebook = Notebook(adapters.cases, core.clock, queries.flags_of, core.table.patient_of, seal)
+    return Doors(acceptance, handlers, queries, notebook, stream, bus_lane)

@@ -67,8 +67,8 @@ class _Replica:
         self.on_call = build_on_call(shared, settings, self.times, self.disk, self.adapters)
         self.core = build_core(settings, self.times, self.disk.clock, self.on_call.duty.roster, self.adapters)
         self.on_call.duty.on_change = self.core.engine.reconsider_all
-        self.doors = build_doors(self.me, shared, self.disk, self.adapters, self.core, self.on_call.duty, verifier)
         self.people = build_contacts(shared, self.times, self.adapters, outside)
+        self.doors = build_doors(self.me, shared, self.disk, self.adapters, self.core, self.on_call.duty, self.people, verifier)
         self.app = build_app(
             self.own_url, self.adapters, self.core, self.doors, self.on_call, self.people, verifier, self._alarms
         )

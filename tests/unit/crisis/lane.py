@@ -18,6 +18,7 @@ from services.crisis.domain.roster_document import roster_of
 from services.crisis.engine import Engine
 from services.crisis.handlers import Handlers
 from services.crisis.memory import MemoryCases
+from services.crisis.notebook import NoteSeal
 from services.crisis.pager import Pager
 from services.crisis.ports import PageRefused
 from services.crisis.queries import Queries
@@ -25,6 +26,8 @@ from services.crisis.table import Table
 from services.crisis.times import Times
 from shared.contracts.levels import LEVELS, Level
 from shared.contracts.risk import RiskFlagged
+from shared.security.keks import Keks, KeyUnavailable
+from shared.security.keyring import Keyring
 from shared.time.clock import SystemClock, iso
 from shared.time.ids import derived_id
 
@@ -109,6 +112,23 @@ class Quiet:
     def handed(self, page: Page, at: float) -> None: ...
     def failed(self, page: Page, reason: str, maybe: bool) -> None: ...
     def acted_on_memory(self) -> None: ...
+
+
+class Keys:
+    """A file of keys that is there, or (None) is not."""
+
+    def __init__(self, material: bytes | None = b"k" * 32) -> None:
+        self._material = material
+
+    def current(self) -> Keks:
+        if self._material is None:
+            raise KeyUnavailable("no_kek_file")
+        return Keks({"kek-1": self._material})
+
+
+def note_seal() -> NoteSeal:
+    """The seal of a deployment that has heard of no patient's key."""
+    return NoteSeal(Keys(), Keyring())
 
 
 class NoRelay:

@@ -1,15 +1,20 @@
 """What clinicians write is kept in the store, and nowhere before the decision it belongs to."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from services.crisis.clock import CrisisClock
 from services.crisis.handlers import Refused, Standing, Unknown
 from services.crisis.memory import MemoryCases
-from services.crisis.notebook import Notebook
+from services.crisis.notebook import Notebook, NoteSeal
 from services.crisis.ports import StoreSilent
+from shared.security.keyring import Keyring
+from shared.security.sealing import is_sealed
 from shared.time.clock import ManualClock
+from tests.unit.crisis.lane import Keys, note_seal
 
 FLAG = "0b1f7f9e-51f3-5d70-8f0a-4a5f6d1f2a01"
 CLOSED = Standing("closed", "ana", 3)
@@ -26,9 +31,10 @@ class SilentNotes(MemoryCases):
         await super().keep_note(note)
 
 
-def notebook_over(notes: MemoryCases) -> tuple[Notebook, ManualClock]:
+def notebook_over(notes: MemoryCases, seal: NoteSeal | None = None) -> tuple[Notebook, ManualClock]:
     clock = ManualClock()
-    return Notebook(notes, CrisisClock(clock), lambda identifier: (FLAG,) if identifier == "K3QXZ7" else ()), clock
+    flags_of: Callable[[str], tuple[str, ...]] = lambda identifier: (FLAG,) if identifier == "K3QXZ7" else ()  # noqa: E731
+    return Notebook(notes, CrisisClock(clock), flags_of, lambda flag_id: "patient-1", seal or note_seal()), clock
 
 
 async def test_a_closing_keeps_its_plan_and_reason() -> None:
@@ -78,6 +84,53 @@ async def test_a_note_to_what_works_without_the_store_waits_for_it() -> None:
     for _ in range(3):
         await asyncio.sleep(0)
     assert [note["texts"] for note in await notebook.of("K3QXZ7")] == [{"why": "no answer at home"}]
+
+
+async def written(seal: NoteSeal) -> tuple[MemoryCases, Notebook, dict[str, Any]]:
+    """A note and how it stands in the store."""
+    notes = MemoryCases(lambda: 0.0)
+    notebook, _ = notebook_over(notes, seal)
+
+    async def resolve() -> Standing:
+        return CLOSED
+
+    await notebook.deciding("K3QXZ7", "closed", "ana", {"plan": "call at 18:00"}, resolve)
+    (kept,) = await notes.notes_of([FLAG])
+    return notes, notebook, kept
+
+
+async def test_what_is_written_is_sealed_with_the_patients_key_and_goes_with_it() -> None:
+    keys, keyring = Keys(), Keyring()
+    keyring.hear("patient-1", keys.current().new_key("patient-1")[1])
+    _, notebook, kept = await written(NoteSeal(keys, keyring))
+    assert is_sealed(kept["texts"])
+    assert "key" not in kept
+    assert [note["texts"] for note in await notebook.of("K3QXZ7")] == [{"plan": "call at 18:00"}]
+    keyring.hear("patient-1", None)
+    assert [note["texts"] for note in await notebook.of("K3QXZ7")] == [{}]
+
+
+async def test_a_note_on_a_patient_whose_key_was_not_heard_of_has_a_key_of_its_own() -> None:
+    _, notebook, kept = await written(note_seal())
+    assert is_sealed(kept["texts"])
+    assert "18:00" not in str(kept)
+    (told,) = await notebook.of("K3QXZ7")
+    assert told["texts"] == {"plan": "call at 18:00"}
+    assert "key" not in told
+
+
+async def test_without_a_key_nothing_is_written_in_the_clear() -> None:
+    decided: list[bool] = []
+
+    async def resolve() -> Standing:
+        decided.append(True)
+        return CLOSED
+
+    notes = MemoryCases(lambda: 0.0)
+    notebook, _ = notebook_over(notes, NoteSeal(Keys(None), Keyring()))
+    with pytest.raises(StoreSilent):
+        await notebook.deciding("K3QXZ7", "closed", "ana", {"why": "safe"}, resolve)
+    assert (decided, await notes.notes_of([FLAG])) == ([], [])
 
 
 async def test_a_case_that_nobody_knows_has_no_notes() -> None:

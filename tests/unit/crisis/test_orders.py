@@ -26,7 +26,7 @@ from services.crisis.queries import Queries
 from shared.chassis.http import make_app
 from shared.security.auth import TokenIssuer, TokenVerifier
 from shared.time.ids import derived_id, page_code
-from tests.unit.crisis.lane import ANA, BEN, SUE, Lane
+from tests.unit.crisis.lane import ANA, BEN, SUE, Lane, note_seal
 from tests.unit.shared.asgi import Answer, call
 
 KEY = b"a development key of thirty-two b"
@@ -50,7 +50,7 @@ class Api:
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
         self.queries = Queries(lane.table, lane.clock, lane.engine.next_due, lambda: lane.roster)
-        self.notebook = Notebook(lane.cases, lane.clock, self.queries.flags_of)
+        self.notebook = Notebook(lane.cases, lane.clock, self.queries.flags_of, lane.table.patient_of, note_seal())
         self.app = self.another_replica()
 
     def another_replica(self) -> ASGIApp:
