@@ -11,6 +11,7 @@ import pytest_asyncio
 from pymongo import AsyncMongoClient
 
 from deploy.local.stack import KAFKA, MONGOD
+from services.crisis.domain.encoding import records_in
 from shared.contracts.topics import RISK
 from tests.support.clinic import Answer, Clinic
 from tests.support.fault_table import FaultTable, Row
@@ -242,7 +243,7 @@ async def _caught_up(trial: Trial, answers: Sequence[Answer]) -> None:
 
     async def store() -> bool:
         stored = await cases.find({"flags.flag_id": {"$in": list(flags)}}).to_list()
-        handed = {(f["flags"][0], f["channel"]) for case in stored for f in case["facts"] if f["kind"] == "handed"}
+        handed = {(f["flags"][0], f["channel"]) for case in stored for f in records_in(case) if f["kind"] == "handed"}
         return len(stored) == len(flags) and len(handed) >= 2 * len(flags)
 
     try:
