@@ -59,8 +59,10 @@ async def test_from_the_page_to_the_close_every_stage_is_told_on_both_replicas(c
         [flag] = case["flags"]
         stamps = [flag[stage] for stage in ("t0", "t1", "t2", "t3", "t4", "t5")]
         assert None not in stamps
-        # A page does not wait for durability, so t1 and t2 come in either order.
-        assert [stamps[0], *sorted(stamps[1:3]), *stamps[3:]] == sorted(stamps)
+        # Nobody waits for durability: the second unlike copy (t1) may come after a page that is answered at once.
+        t0, t1, *others = stamps
+        assert [t0, *others] == sorted([t0, *others])
+        assert t0 <= t1
         assert {stage: told["met"] for stage, told in flag["budget"].items()} == dict.fromkeys(("t2", "t3", "t4", "t5"), True)
 
     async def told() -> bool:
