@@ -8,9 +8,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
-# The tiers in the order in which a failure is cheapest to find. One run shares one Kafka and one mongod.
+# The tiers in the order in which a failure is cheapest to find: without sockets on every processor, then what shares one Kafka
+# and one mongod.
 QUICK_TIERS := tests/unit tests/architecture tests/contract
-TIERS := $(QUICK_TIERS) tests/integration tests/stories tests/e2e tests/faults tests/bench
+REAL_TIERS := tests/integration tests/stories tests/e2e tests/faults tests/bench
+AT_ONCE := -n auto --dist worksteal
 # Tiers that are not there yet are left out; none at all is an error, not a success.
 tiers = $(or $(wildcard $(1)),$(error none of $(1) is there yet))
 
@@ -32,10 +34,11 @@ check: $(STAMP) ## Import contracts, lint, format, types, file sizes
 
 test: check ## Everything that CI runs, on a real Kafka and a real MongoDB
 	$(BIN)/vigil setup
-	$(PYTEST) $(call tiers,$(TIERS))
+	$(PYTEST) $(AT_ONCE) $(call tiers,$(QUICK_TIERS))
+	$(PYTEST) $(call tiers,$(REAL_TIERS))
 
 test-unit: $(STAMP) ## Rules, architecture and contracts: no sockets, no servers
-	$(PYTEST) $(call tiers,$(QUICK_TIERS))
+	$(PYTEST) $(AT_ONCE) $(call tiers,$(QUICK_TIERS))
 
 test-integration: $(STAMP) ## Adapters and the local stack on real servers
 	$(PYTEST) $(call tiers,tests/integration)

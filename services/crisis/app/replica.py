@@ -82,7 +82,10 @@ class _Replica:
         self._run(stack, on_call.duty.run, on_call.rostering.watch, on_call.topic.run, on_call.foresight.run)
         people = self.people
         self._run(stack, people.keys.run, people.keep)
-        await stack.enter_async_context(reading(outside, self.me, people.subscriptions, shared.topic_prefix, people.clock))
+        # Never a part of liveness here: contacts that come late are no reason to end what pages.
+        self.reader = await stack.enter_async_context(
+            reading(outside, self.me, people.subscriptions, shared.topic_prefix, people.clock)
+        )
 
     async def drain(self) -> None:
         """Before going away: what is not recorded goes to the peers and the store, pages under way may end."""
@@ -125,6 +128,7 @@ class _Replica:
             "patient_keys_lost": not self.people.keys.connected,
             "roster_stale": self.on_call.duty.stale,
             "coverage_gap_ahead": bool(self.on_call.foresight.gaps),
+            **self.reader.alarms(),
         }
 
     def _run(self, stack: AsyncExitStack, *works: Work) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.intake.domain.building import InstrumentUnusable
 from services.intake.domain.registry import Registry
@@ -58,13 +59,14 @@ def test_a_directory_that_is_not_there_adds_nothing(tmp_path: Path) -> None:
     assert load_registry(tmp_path / "none").refused == ()
 
 
-def test_what_is_refused_is_said_when_the_service_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_refused_is_said_when_the_service_starts(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("id: x", "utf-8")
-    say_what_is_refused(load_registry(tmp_path, {"audit", "audit_c", "dast10", "whodas12", "who5", "wsas", "isi", "k10"}))
-    said = capsys.readouterr().out
-    assert "instrument_file_refused" in said
-    assert said.count("instrument_refused") == 1, "one licence is not acknowledged"
-    assert all(word in said for word in ("cssrs_screener", "RFMH", "register with"))
+    with capture_logs() as lines:
+        say_what_is_refused(load_registry(tmp_path, {"audit", "audit_c", "dast10", "whodas12", "who5", "wsas", "isi", "k10"}))
+    events = [line["event"] for line in lines]
+    assert "instrument_file_refused" in events
+    assert events.count("instrument_refused") == 1, "one licence is not acknowledged"
+    assert all(word in str(lines) for word in ("cssrs_screener", "RFMH", "register with"))
 
 
 def test_a_mistake_inside_a_list_is_told_with_its_own_line() -> None:

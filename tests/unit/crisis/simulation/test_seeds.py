@@ -4,13 +4,9 @@ A failing seed is played again with its timeline by the command in its message.
 """
 
 import gc
-import os
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
 
 import pytest
 
@@ -25,39 +21,25 @@ CHUNK = 20
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _what_was_there_before() -> Iterator[None]:
+    """What other tests have left is not walked again by each sweep."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def _swept() -> Iterator[None]:
     yield
     gc.collect()
 
 
-Verdict = tuple[int, list[str]] | None
-
-
-def first_wrong(begin: int) -> Verdict:
-    """The first seed of a chunk that the judge finds something wrong with, and what; run in a process of its own."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        for seed in range(begin, begin + CHUNK):
-            wrong = judged(played(seed))
-            if wrong:
-                return seed, wrong
-        gc.collect()
-    return None
-
-
-@pytest.fixture(scope="module")
-def verdicts() -> "Iterator[dict[int, Future[Verdict]]]":
-    """All chunks, played on as many processors as there are: seeds know nothing of each other."""
-    with ProcessPoolExecutor(os.cpu_count() or 1, mp_context=get_context("fork")) as processes:
-        yield {begin: processes.submit(first_wrong, begin) for begin in range(0, SEEDS, CHUNK)}
-        processes.shutdown(cancel_futures=True)
-
-
 @pytest.mark.parametrize("begin", range(0, SEEDS, CHUNK))
-def test_whatever_breaks_every_flag_is_paged_until_somebody_has_it(begin: int, verdicts: "dict[int, Future[Verdict]]") -> None:
-    found = verdicts[begin].result()
-    assert found is None, f"python -m tests.unit.crisis.simulation --seed {found[0]} -v\n" + "\n".join(found[1])
+def test_whatever_breaks_every_flag_is_paged_until_somebody_has_it(begin: int) -> None:
+    for seed in range(begin, begin + CHUNK):
+        wrong = judged(played(seed))
+        assert not wrong, f"python -m tests.unit.crisis.simulation --seed {seed} -v\n" + "\n".join(wrong)
 
 
 @pytest.mark.parametrize(
