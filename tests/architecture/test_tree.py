@@ -59,7 +59,7 @@ def test_no_file_names(what: str, pattern: re.Pattern[str]) -> None:
         (_PLACES, "cd /home/ana/vigil", True),
         (_PLACES, "/tmp/stack", True),
         (_PLACES, "/v1/home/ana/x", False),
-        (_PLACES, "docs/work/", False),
+        (_PLACES, "docs/mnt/a/", False),
         (_UNMERGED, "<<<<<<< HEAD", True),
         (_UNMERGED, "=======", False),
     ],
