@@ -22,6 +22,7 @@ from services.crisis.domain.facts import (
     Gap,
     Handed,
     Owned,
+    Receipt,
     Sending,
     Upto,
     flags_of,
@@ -51,6 +52,9 @@ def line_of(item: Flag | Fact, seq: int, prev_hash: str, versions: dict[str, int
     }
     if isinstance(item, ATTEMPT_FACTS):
         line |= {"person": item.attempt.person, "channel": item.attempt.channel, "step": item.attempt.step}
+    elif isinstance(item, Receipt):
+        # Whose phone it is about, where that is told; the person has done nothing.
+        line |= {"person": item.person, "channel": item.channel} if item.person else {}
     elif not isinstance(item, Flag) and getattr(item, "person", None):
         line["person"] = item.person  # type: ignore[union-attr]
     if isinstance(item, Handed):
@@ -143,4 +147,6 @@ def _actor(item: Flag | Fact) -> str:
         return item.rule
     if isinstance(item, ATTEMPT_FACTS):
         return item.attempt.by
+    if isinstance(item, Receipt):
+        return item.by or "vigil"
     return str(getattr(item, "person", None) or getattr(item, "by", None) or "vigil")

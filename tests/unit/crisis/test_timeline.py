@@ -4,10 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.crisis.domain.case import case_id_of, open_case
-from services.crisis.domain.facts import Durable, Flag, Upto
+from services.crisis.domain.facts import Durable, Flag, Receipt, Upto
 from services.crisis.domain.timeline import GENESIS, event_of, hash_of, lines_of
-from tests.unit.crisis.clinic import ledger_of
+from tests.unit.crisis.clinic import ADAEZE, NOON, flag, ledger_of
 from tests.unit.crisis.ledgers import Story, every_kind_of_fact, stories
+
+FIRST = flag("first")
 
 
 @given(stories(), stories())
@@ -54,3 +56,11 @@ def test_an_event_is_the_same_whoever_tells_it_and_whenever(story: Story) -> Non
         assert (told and told[0]) == (again and again[0])
         if isinstance(item, Flag):
             assert told is not None
+
+
+def test_a_receipt_names_whose_phone_it_is_about_and_is_nobodys_deed() -> None:
+    told = Receipt("SM1", "delivered", (FIRST.flag_id,), ADAEZE, "sms", "crisis-1", 3, at=NOON)
+    of_old = Receipt("SM2", "delivered", (FIRST.flag_id,), at=NOON + 1.0)
+    (line, other), _, _ = lines_of([told, of_old], 0, GENESIS, 7)
+    assert (line["actor"], line["person"], line["channel"]) == ("crisis-1", ADAEZE, "sms")
+    assert (other["actor"], "person" in other) == ("vigil", False)
