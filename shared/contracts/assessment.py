@@ -36,3 +36,19 @@ class AssessmentCompleted(BaseModel):
     findings: dict[str, bool | None] = {}
     codes: dict[str, str | None] = {}
     corrects: str | None = Field(default=None, max_length=64)
+
+
+class AssessmentAssigned(BaseModel):
+    """A patient is to answer an instrument by `due_by`; the AssessmentCompleted of that instrument ends it. `withdrawn`: no more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    TYPE: ClassVar[str] = "vigil.assessments.assigned.v1"
+
+    assignment_id: str = Field(max_length=64)
+    patient_id: str = Field(max_length=64)
+    programme_id: str = Field(max_length=64)
+    assigned_at: str
+    instrument: str
+    due_from: str
+    due_by: str
+    withdrawn: bool = False

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from shared.contracts import assessment, crisis, patient, risk, roster
+from shared.contracts import assessment, crisis, notifications, outcomes, patient, risk, roster, sessions
 
 Event = type[BaseModel]
 EVENTS: tuple[Event, ...] = (
@@ -19,7 +19,11 @@ EVENTS: tuple[Event, ...] = (
     patient.PatientEnrolled,
     patient.ContactChanged,
     patient.ConsentChanged,
+    patient.PatientDischarged,
+    patient.CarePlanChanged,
+    patient.SafetyPlanReviewed,
     patient.PatientKeyWrapped,
+    assessment.AssessmentAssigned,
     assessment.AssessmentCompleted,
     crisis.CaseOpened,
     crisis.FlagJoined,
@@ -31,6 +35,22 @@ EVENTS: tuple[Event, ...] = (
     crisis.CaseResolved,
     crisis.BudgetBreached,
     crisis.CoverageGapFound,
+    sessions.SessionScheduled,
+    sessions.SessionRescheduled,
+    sessions.SessionCancelled,
+    sessions.SessionStarted,
+    sessions.SessionAttended,
+    sessions.SessionMissed,
+    sessions.SessionCompleted,
+    sessions.ParticipantDropped,
+    outcomes.CheckInRecorded,
+    outcomes.OutcomeUpdated,
+    outcomes.FollowUpDue,
+    notifications.NotificationSent,
+    notifications.NotificationDelivered,
+    notifications.NotificationFailed,
+    notifications.PatientUnreachable,
+    notifications.MessagePosted,
     roster.RosterChanged,
     roster.CoverageGapForeseen,
 )

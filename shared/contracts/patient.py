@@ -1,6 +1,6 @@
 """What intake says about patients: pseudonymous ids, codes, and sealed values that only the patient's own key opens."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +22,8 @@ class PatientEnrolled(BaseModel):
     enrolled_at: str
     routing: Routing = Routing()
     contacts: SealedContacts | None = None
+    zone: str | None = Field(default=None, max_length=64)
+    locale: str | None = Field(default=None, max_length=16)
 
 
 class ContactChanged(BaseModel):
@@ -35,6 +37,8 @@ class ContactChanged(BaseModel):
     changed_at: str
     routing: Routing = Routing()
     contacts: SealedContacts
+    zone: str | None = Field(default=None, max_length=64)
+    locale: str | None = Field(default=None, max_length=16)
 
 
 class ConsentChanged(BaseModel):
@@ -47,6 +51,57 @@ class ConsentChanged(BaseModel):
     programme_id: str = Field(max_length=64)
     changed_at: str
     consents: Sealed
+
+
+class PatientDischarged(BaseModel):
+    """A patient has left the programme; nothing of it is to be expected of them any more. Never says why somebody died."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    TYPE: ClassVar[str] = "vigil.patients.discharged.v1"
+
+    patient_id: str = Field(max_length=64)
+    programme_id: str = Field(max_length=64)
+    discharged_at: str
+    reason: Literal[
+        "completed",
+        "stepped_down",
+        "stepped_up",
+        "transferred",
+        "patient_choice",
+        "lost_to_follow_up",
+        "administrative",
+        "deceased",
+    ]
+
+
+class CarePlanChanged(BaseModel):
+    """A patient's plan is another one: which programme template from when on, for how many weeks, in which groups.
+
+    `starts_on` is a date in the patient's zone. The event's sequence is the patient's version: the highest one holds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    TYPE: ClassVar[str] = "vigil.patients.care-plan-changed.v1"
+
+    patient_id: str = Field(max_length=64)
+    programme_id: str = Field(max_length=64)
+    changed_at: str
+    template: str | None = Field(max_length=64)
+    starts_on: str | None = Field(default=None, max_length=10)
+    weeks: int | None = Field(default=None, ge=1, le=52)
+    group_ids: tuple[str, ...] = ()
+
+
+class SafetyPlanReviewed(BaseModel):
+    """A clinician went through the safety plan with a patient; what it says stays in the store."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    TYPE: ClassVar[str] = "vigil.patients.safety-plan-reviewed.v1"
+
+    patient_id: str = Field(max_length=64)
+    programme_id: str = Field(max_length=64)
+    reviewed_at: str
+    by: str = Field(max_length=64)
 
 
 class PatientKeyWrapped(BaseModel):

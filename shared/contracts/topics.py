@@ -38,14 +38,26 @@ PATIENTS = Topic(
 )
 ASSESSMENTS = Topic("assessments.v1", ("intake",), ("outcomes", "notifications"), "patient_id", 4, 365 * _DAY_MS, "routine")
 CASES = Topic("cases.v1", ("crisis",), _DOWNSTREAM, "patient_id", 4, 365 * _DAY_MS, "routine")
+SESSIONS = Topic(
+    "sessions.v1", ("sessions",), ("intake", "crisis", "outcomes", "notifications"), "patient_id", 4, 365 * _DAY_MS, "routine"
+)
+OUTCOMES = Topic("outcomes.v1", ("outcomes",), ("intake", "notifications"), "patient_id", 4, 365 * _DAY_MS, "routine")
+NOTIFICATIONS = Topic("notifications.v1", ("notifications",), ("intake",), "patient_id", 4, 365 * _DAY_MS, "routine")
 # Read whole at every start, without a group: the newest wrapped key of each patient; a record without a value = forgotten.
 PATIENT_KEYS = Topic(
-    "patient-keys.v1", ("intake",), ("crisis", "sessions", "notifications"), "patient_id", 4, _DAY_MS, "routine", True
+    "patient-keys.v1",
+    ("intake",),
+    ("crisis", "sessions", "outcomes", "notifications"),
+    "patient_id",
+    4,
+    _DAY_MS,
+    "routine",
+    True,
 )
 # Read whole at every start, by every crisis replica: the newest roster; see shared/contracts/roster.py for the other key.
 ROSTER = Topic("roster.v1", ("crisis",), ("crisis",), "roster", 1, _DAY_MS, "routine", True)
 
-SUBJECTS: tuple[Topic, ...] = (RISK, PATIENTS, ASSESSMENTS, CASES, PATIENT_KEYS, ROSTER)
+SUBJECTS: tuple[Topic, ...] = (RISK, PATIENTS, ASSESSMENTS, CASES, SESSIONS, OUTCOMES, NOTIFICATIONS, PATIENT_KEYS, ROSTER)
 # Which group keeps aside what it cannot take of which topic; whoever reads a compacted topic whole has no group.
 BURIALS: tuple[tuple[Topic, str], ...] = tuple(
     (topic, group) for topic in SUBJECTS if not topic.compacted for group in topic.readers

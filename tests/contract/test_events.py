@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.contracts import freeze
-from shared.contracts import assessment, crisis, patient, risk, roster
+from shared.contracts import assessment, crisis, notifications, outcomes, patient, risk, roster, sessions
 from shared.contracts.catalogue import (
     EVENTS,
     Event,
@@ -31,7 +31,7 @@ EACH = pytest.mark.parametrize("event", EVENTS, ids=type_of)
 def test_every_event_class_is_in_the_catalogue() -> None:
     classes = {
         found
-        for module in (assessment, crisis, patient, risk, roster)
+        for module in (assessment, crisis, notifications, outcomes, patient, risk, roster, sessions)
         for found in vars(module).values()
         if isinstance(found, type) and found.__module__ == module.__name__ and "TYPE" in vars(found)
     }

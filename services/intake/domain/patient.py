@@ -93,7 +93,7 @@ def enrolled_document(
         "country": told.contacts.location.open()["country"],
         "routing": routing,
     }
-    enrolled = {"enrolled_at": at, "routing": routing, "contacts": contacts}
+    enrolled = {"enrolled_at": at, "routing": routing, "contacts": contacts, "zone": told.zone, "locale": told.locale}
     document["outbox"] = [wrapped_entry(document, now_s), _entry(document, PatientEnrolled.TYPE, now_s, enrolled)]
     return document
 
@@ -103,7 +103,8 @@ def with_contacts(document: Mapping[str, Any], contacts: Contacts, key: DataKey,
     sealed = contacts.sealed(key)
     routing = contacts.routing(document["locale"], document["routing"])
     new = _next(document) | {"contacts": sealed, "country": contacts.location.open()["country"], "routing": routing}
-    changed = {"changed_at": iso(now_s), "routing": routing, "contacts": sealed}
+    where = {"zone": document["zone"], "locale": document["locale"]}
+    changed = {"changed_at": iso(now_s), "routing": routing, "contacts": sealed, **where}
     new["outbox"] = [*document["outbox"], _entry(new, ContactChanged.TYPE, now_s, changed)]
     return new
 

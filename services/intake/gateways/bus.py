@@ -6,8 +6,17 @@ from typing import Any
 from services.intake.ports import StoreSilent
 from shared.bus import publishing
 from shared.bus.ports import RoutinePublisher
-from shared.contracts.assessment import AssessmentCompleted
-from shared.contracts.patient import KEY_FORGOTTEN, ConsentChanged, ContactChanged, PatientEnrolled, PatientKeyWrapped
+from shared.contracts.assessment import AssessmentAssigned, AssessmentCompleted
+from shared.contracts.patient import (
+    KEY_FORGOTTEN,
+    CarePlanChanged,
+    ConsentChanged,
+    ContactChanged,
+    PatientDischarged,
+    PatientEnrolled,
+    PatientKeyWrapped,
+    SafetyPlanReviewed,
+)
 from shared.contracts.topics import ASSESSMENTS, PATIENT_KEYS, PATIENTS, Topic
 from shared.storage.outbox import NotPublished
 
@@ -18,6 +27,10 @@ TOPIC_OF: Mapping[str, Topic] = {
     ConsentChanged.TYPE: PATIENTS,
     PatientKeyWrapped.TYPE: PATIENT_KEYS,
     KEY_FORGOTTEN: PATIENT_KEYS,
+    PatientDischarged.TYPE: PATIENTS,
+    CarePlanChanged.TYPE: PATIENTS,
+    SafetyPlanReviewed.TYPE: PATIENTS,
+    AssessmentAssigned.TYPE: ASSESSMENTS,
     AssessmentCompleted.TYPE: ASSESSMENTS,
 }
 
