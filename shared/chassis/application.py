@@ -80,7 +80,7 @@ class Service:
 
 @dataclass(slots=True)
 class Parts:
-    """What the chassis hands to a service: its own database, the bus, time, and who may call."""
+    """What the chassis hands to a service: its own database, the bus, time, and who may call; `outside` opens readers of its own."""
 
     name: str
     deployment: DeploymentSettings
@@ -88,6 +88,7 @@ class Parts:
     store: Store
     bus: RoutinePublisher
     verifier: TokenVerifier
+    outside: Outside
     _outboxes: list[MongoOutbox] = field(default_factory=list)
     _relays: list[Relay] = field(default_factory=list)
 
@@ -120,7 +121,7 @@ async def compose_service(
         store = await stack.enter_async_context(outside.store(deployment.database(name)))
         bus = await stack.enter_async_context(outside.routine_bus(name))
         verifier = TokenVerifier(deployment.dev_issuer_key_file.read_bytes())
-        parts = Parts(name, deployment, clock, store, bus, verifier)
+        parts = Parts(name, deployment, clock, store, bus, verifier, outside)
         running = _Running(parts, build(parts), outside)
         running.begin()
         stack.push_async_callback(running.end)
