@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,12 +16,12 @@ import psutil
 from deploy.local.home import ROOT
 from deploy.local.lacks import MachineLacks
 from deploy.local.ports import taken
-from shared.time.clock import SystemClock
+from deploy.local.waiting import NotReady as NotReady
+from deploy.local.waiting import eventually as eventually
 
 STOP_WITHIN_S = 15.0
 _KILLED_WITHIN_S = 10.0
 _FORGOTTEN_WITHIN_S = 3.0
-_LOOK_EVERY_S = 0.02
 _STANDSTILL_EVERY_S = 0.001
 # A recorded start time and the system's idea of it may differ by a correction of the clock; ids are not reused that fast.
 _SAME_START_S = 60.0
@@ -29,15 +29,10 @@ _SAME_START_S = 60.0
 _YIELD = 5
 _TAIL_LINES = 12
 _PROBE = aiohttp.ClientTimeout(total=2.0)
-_CLOCK = SystemClock()
 
 
 class ProcessDied(Exception):
     """A process ended that should run; the message carries the end of its log."""
-
-
-class NotReady(Exception):
-    """A process runs and does not become ready; the message carries the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,13 +280,3 @@ async def all_gone(pids: Iterable[int]) -> bool:
         return not any(psutil.pid_exists(pid) for pid in left)
 
     return await eventually(gone, _FORGOTTEN_WITHIN_S)
-
-
-async def eventually(happened: Callable[[], Awaitable[bool]], within_s: float) -> bool:
-    """Look until it has happened or the time is over; returns whether it has."""
-    until = time.monotonic() + within_s
-    while not await happened():
-        if time.monotonic() >= until:
-            return False
-        await _CLOCK.sleep(_LOOK_EVERY_S)
-    return True

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, for_code
 
-from deploy.local.processes import NotReady, eventually
+from deploy.local.waiting import NotReady, eventually
 from shared.contracts.topics import TOPICS, Topic
 
 READY_WITHIN_S = 60.0

@@ -9,7 +9,7 @@ from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.errors import OperationFailure, PyMongoError
 
 from deploy.local.ports import LOOPBACK
-from deploy.local.processes import NotReady, eventually
+from deploy.local.waiting import NotReady, eventually
 
 REPLICA_SET = "rs0"
 READY_WITHIN_S = 60.0
@@ -43,20 +43,21 @@ def mongo_uri(port: int) -> str:
     return f"mongodb://{LOOPBACK}:{port}/?replicaSet={REPLICA_SET}"
 
 
-async def store_ready(port: int, check: Callable[[], None], within_s: float = READY_WITHIN_S) -> None:
-    """Make the member a replica set unless it is one; return after its first majority write.
+async def store_ready(port: int, check: Callable[[], None], within_s: float = READY_WITHIN_S, *, host: str = LOOPBACK) -> None:
+    """Make the member a replica set unless it is one, under the address that its clients use; return after its first majority
+    write.
 
     Raises NotReady, or what `check` raises.
     """
     initiated = False
-    async with _direct(f"mongodb://{LOOPBACK}:{port}/?directConnection=true") as client:
+    async with _direct(f"mongodb://{host}:{port}/?directConnection=true") as client:
 
         async def ready() -> bool:
             nonlocal initiated
             check()
             try:
                 if not initiated:
-                    await _initiate(client, port)
+                    await _initiate(client, f"{host}:{port}")
                     initiated = True
                 await majority_write(client)
             except PyMongoError:
@@ -64,7 +65,7 @@ async def store_ready(port: int, check: Callable[[], None], within_s: float = RE
             return True
 
         if not await eventually(ready, within_s):
-            raise NotReady(f"mongod on port {port} took no majority write within {within_s:g} s")
+            raise NotReady(f"mongod at {host}:{port} took no majority write within {within_s:g} s")
 
 
 async def majority_write(client: AsyncMongoClient[dict[str, Any]]) -> None:
@@ -82,8 +83,8 @@ async def drop_databases(uri: str, prefix: str) -> list[str]:
     return names
 
 
-async def _initiate(client: AsyncMongoClient[dict[str, Any]], port: int) -> None:
-    member = {"_id": 0, "host": f"{LOOPBACK}:{port}"}
+async def _initiate(client: AsyncMongoClient[dict[str, Any]], address: str) -> None:
+    member = {"_id": 0, "host": address}
     try:
         await client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [member], "settings": _SETTINGS})
     except OperationFailure as error:
