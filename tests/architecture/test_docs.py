@@ -4,6 +4,7 @@ import ast
 import importlib
 import re
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -101,15 +102,16 @@ def test_the_ports_are_those_of_the_stack() -> None:
     assert told == contract_ports(crisis_replicas=3)
 
 
-@pytest.mark.parametrize("page", _PAGES, ids=_named)
-def test_every_named_file_and_function_exists(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    missing = [path for path in re.findall(_FILE, text) if not (ROOT / path).is_file()]
-    for path, names in _FILE_WITH_NAMES.findall(text):
-        if (ROOT / path).is_file():
-            defined = _defined_in(ROOT / path)
-            missing += [f"{path} {name}" for name in re.findall(r"`([\w.]+)`", names) if name not in defined]
-    assert not missing
+def test_every_named_file_and_function_exists() -> None:
+    missing = []
+    for page in _PAGES:
+        text = page.read_text(encoding="utf-8")
+        missing += [f"{_named(page)}: {path}" for path in re.findall(_FILE, text) if not (ROOT / path).is_file()]
+        for path, names in _FILE_WITH_NAMES.findall(text):
+            defined = _defined_in(ROOT / path) if (ROOT / path).is_file() else frozenset()
+            absent = [name for name in re.findall(r"`([\w.]+)`", names) if name not in defined]
+            missing += [f"{_named(page)}: {path} {name}" for name in absent]
+    assert missing == []
 
 
 def test_the_walkthrough_names_files_of_every_room_on_the_way() -> None:
@@ -119,7 +121,8 @@ def test_the_walkthrough_names_files_of_every_room_on_the_way() -> None:
         assert any(path.startswith(room) for path in named), room
 
 
-def _defined_in(path: Path) -> set[str]:
+@cache
+def _defined_in(path: Path) -> frozenset[str]:
     """Functions, classes, their methods, and constants of a module."""
     found: set[str] = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -132,22 +135,23 @@ def _defined_in(path: Path) -> set[str]:
             found.update(target.id for target in node.targets if isinstance(target, ast.Name))
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             found.add(node.target.id)
-    return found
+    return frozenset(found)
 
 
-@pytest.mark.parametrize("page", _PAGES, ids=_named)
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_leads_somewhere() -> None:
     broken = []
-    for target in _LINK.findall(page.read_text(encoding="utf-8")):
-        if target.startswith(("https://", "http://", "mailto:")):
-            continue
-        path, _, anchor = target.partition("#")
-        file = (page.parent / path).resolve() if path else page
-        if not file.exists() or (anchor and anchor not in _anchors(file)):
-            broken.append(target)
-    assert not broken
+    for page in _PAGES:
+        for target in _LINK.findall(page.read_text(encoding="utf-8")):
+            if target.startswith(("https://", "http://", "mailto:")):
+                continue
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            if not file.exists() or (anchor and anchor not in _anchors(file)):
+                broken.append(f"{_named(page)}: {target}")
+    assert broken == []
 
 
+@cache
 def _anchors(page: Path) -> set[str]:
     headings = _HEADING.findall(page.read_text(encoding="utf-8"))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

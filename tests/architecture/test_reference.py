@@ -43,11 +43,10 @@ def test_a_page_that_is_missing_stale_or_of_nobody_is_noticed_and_mended(
     assert {path.name for path in tmp_path.iterdir()} == set(PAGES)
 
 
-@pytest.mark.parametrize("settings_class", settings_classes(), ids=lambda one: f"{one.__module__}.{one.__name__}")
-def test_every_setting_has_its_row(settings_class: type) -> None:
+def test_every_setting_has_its_row() -> None:
     page = (REFERENCE / "settings.md").read_text(encoding="utf-8")
-    prefix = settings_class.model_config["env_prefix"]  # type: ignore[attr-defined]
-    names = [f"{prefix}{name}".upper() for name in settings_class.model_fields]  # type: ignore[attr-defined]
+    names = [f"{one.model_config['env_prefix']}{field}".upper() for one in settings_classes() for field in one.model_fields]
+    assert len(names) > 30
     assert [name for name in names if f"| `{name}` |" not in page] == [], AGAIN
 
 

@@ -1,11 +1,9 @@
 """Tests wait for conditions, never for time; the product waits by its clock only."""
 
-import ast
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import pytest
-
-from tests.architecture.code import called, name, python_files, syntax
+from tests.architecture.code import name, python_files, said
 
 # Files whose subject is the passing of real time, each with its reason.
 MAY_SLEEP = {
@@ -32,18 +30,29 @@ _MAY_TELL_TIME = {"shared/time/clock.py", "shared/time/ids.py", "shared/security
 
 def sleeps(path: Path) -> list[int]:
     """Lines that let time pass; `sleep(0)` lets others have their turn and is no wait."""
-    return [
-        node.lineno
-        for node in ast.walk(syntax(path))
-        if isinstance(node, ast.Call)
-        and called(node) in _SLEEPS
-        and not (len(node.args) == 1 and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0)
-    ]
+    return [call.line for call in said(path).calls if call.of in _SLEEPS and call.arguments != (0,)]
 
 
-@pytest.mark.parametrize("path", [path for path in python_files("tests") if name(path) not in MAY_SLEEP], ids=name)
-def test_no_test_waits_for_time(path: Path) -> None:
-    assert sleeps(path) == [], f"{name(path)} sleeps in these lines: wait for what you expect, with a deadline"
+def foreign_clocks(path: Path) -> list[str]:
+    """Lines that take time or identity from elsewhere than a port."""
+    return [f"{call.line}: {call.of} (use {_CLOCKS[call.of]})" for call in said(path).calls if call.of in _CLOCKS]
+
+
+def impurities(path: Path) -> list[str]:
+    """What a rule must not have: waiting, logging, reading of files."""
+    modules = {module.partition(".")[0] for module in said(path).imported} & _IMPURE
+    return [*sorted(modules), *(f"waits in line {line}" for line in said(path).waits)]
+
+
+def found_in(paths: Iterable[Path], look: Callable[[Path], list[int] | list[str]]) -> dict[str, list[int] | list[str]]:
+    """Files in which a look found something, with what it found."""
+    return {name(path): seen for path in paths if (seen := look(path))}
+
+
+def test_no_test_waits_for_time() -> None:
+    files = [path for path in python_files("tests") if name(path) not in MAY_SLEEP]
+    assert len(files) > 200
+    assert found_in(files, sleeps) == {}, "these lines sleep: wait for what you expect, with a deadline"
 
 
 def test_the_exceptions_are_still_there() -> None:
@@ -55,38 +64,26 @@ def _told_the_time_by_a_port() -> list[Path]:
     return [path for path in python_files("services", "shared") if name(path) not in _MAY_TELL_TIME]
 
 
-@pytest.mark.parametrize("path", _told_the_time_by_a_port(), ids=name)
-def test_time_and_identity_are_ports(path: Path) -> None:
-    found = [
-        f"{node.lineno}: {called(node)} (use {_CLOCKS[called(node)]})"
-        for node in ast.walk(syntax(path))
-        if isinstance(node, ast.Call) and called(node) in _CLOCKS
-    ]
-    assert found == []
+def test_time_and_identity_are_ports() -> None:
+    files = _told_the_time_by_a_port()
+    assert len(files) > 100
+    assert found_in(files, foreign_clocks) == {}
 
 
-@pytest.mark.parametrize("path", [path for path in python_files("services") if "/domain/" in name(path)], ids=name)
-def test_rules_are_pure(path: Path) -> None:
+def test_rules_are_pure() -> None:
     """No waiting, no logging, no reading of files: everything a rule needs is passed in."""
-    tree = syntax(path)
-    waits = [
-        node.lineno
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith))
-    ]
-    imported = {
-        (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-        for alias in node.names
-    }
-    assert waits == []
-    assert {module.partition(".")[0] for module in imported} & {
-        "asyncio",
-        "logging",
-        "structlog",
-        "socket",
-        "os",
-        "time",
-        "random",
-    } == set()
+    rules = [path for path in python_files("services") if "/domain/" in name(path)]
+    assert len(rules) > 30
+    assert found_in(rules, impurities) == {}
+
+
+def test_what_waits_and_what_is_impure_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "seen.py"
+    lines = ["import time", "from os import environ", "import asyncio.tasks", "async def f():", "    await asyncio.sleep(1)"]
+    lines += ["    await asyncio.sleep(0)", "    time.sleep(0.1)", "    return time.time(), self.clock.sleep(1), uuid.uuid4()"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert sorted(sleeps(path)) == [5, 7]
+    assert sorted(one.split(" ")[1] for one in foreign_clocks(path)) == [
+        "asyncio.sleep", "asyncio.sleep", "time.sleep", "time.time", "uuid.uuid4"
+    ]  # fmt: skip
+    assert sorted(impurities(path)) == ["asyncio", "os", "time", *(f"waits in line {line}" for line in (4, 5, 6))]
