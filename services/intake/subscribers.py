@@ -4,21 +4,33 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from services.intake.handlers.cases import CaseHandler
+from services.intake.handlers.work import WorkHandler
 from services.intake.ports import StoreSilent
 from shared.bus.delivery import Subscription, Unavailable
 from shared.contracts.crisis import CaseOpened, CaseResolved, FlagJoined
 from shared.contracts.envelope import Envelope
-from shared.contracts.topics import CASES
+from shared.contracts.notifications import PatientUnreachable
+from shared.contracts.outcomes import FollowUpDue
+from shared.contracts.sessions import SessionMissed
+from shared.contracts.topics import CASES, NOTIFICATIONS, OUTCOMES, SESSIONS
 
 GROUP = "intake"
 # The rescan asks once a second: what crisis says of a burst may wait until the burst's answers are out.
 SETTLE_S = 0.5
 
 
-def subscriptions(cases: CaseHandler) -> tuple[Subscription, ...]:
-    """What intake hears: case openings, joined flags and closings."""
+def subscriptions(cases: CaseHandler, work: WorkHandler | None = None) -> tuple[Subscription, ...]:
+    """What intake hears: case openings, joined flags and closings; missed sessions, follow-ups, patients out of reach."""
     heard = _waiting_for_the_store(cases.heard)
-    return (Subscription(CASES, GROUP, {CaseOpened: heard, FlagJoined: heard, CaseResolved: heard}, SETTLE_S),)
+    of_cases = Subscription(CASES, GROUP, {CaseOpened: heard, FlagJoined: heard, CaseResolved: heard}, SETTLE_S)
+    if work is None:
+        return (of_cases,)
+    return (
+        of_cases,
+        Subscription(SESSIONS, GROUP, {SessionMissed: _waiting_for_the_store(work.missed)}),
+        Subscription(OUTCOMES, GROUP, {FollowUpDue: _waiting_for_the_store(work.follow_up_due)}),
+        Subscription(NOTIFICATIONS, GROUP, {PatientUnreachable: _waiting_for_the_store(work.unreachable)}),
+    )
 
 
 def _waiting_for_the_store(

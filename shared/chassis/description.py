@@ -9,6 +9,7 @@ EXAMPLES: dict[str, Any] = {
     "patient_id": "7d0c1f5e-2b7a-4f0e-9d63-0a5f3f1c7b21",
     "assessment_id": "f2b0a7de-5a4c-5b8e-8f1d-6c0e9a3d2b11",
     "task_id": "c8d483f1-634e-52de-8a37-64b03f1895c1",
+    "assignment_id": "5e3c0d31-94a7-5d0f-8f0e-7a3f5f0c1f6a",
     "identifier": "BJ177P",
     "instrument": "phq9",
     "owner": "ana",
@@ -41,6 +42,11 @@ def describe(document: dict[str, Any]) -> dict[str, Any]:
         for parameter in operation.get("parameters", ()):
             _exemplify(parameter)
     return document
+
+
+def answers(example: Any, status: int = 200, media_type: str = "application/json") -> dict[int | str, dict[str, Any]]:
+    """For `responses` of a route: an example of what it answers when all is well."""
+    return {status: {"content": {media_type: {"example": example}}}}
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

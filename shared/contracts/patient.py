@@ -9,6 +9,16 @@ from shared.contracts.sealed import WRAPPED_PATTERN, Sealed, SealedContacts
 
 # The type of a record without a value on the topic of patient keys: this patient's key is forgotten, for good.
 KEY_FORGOTTEN = "vigil.patients.key-forgotten.v1"
+DischargeReason = Literal[
+    "completed",
+    "stepped_down",
+    "stepped_up",
+    "transferred",
+    "patient_choice",
+    "lost_to_follow_up",
+    "administrative",
+    "deceased",
+]
 
 
 class PatientEnrolled(BaseModel):
@@ -62,16 +72,7 @@ class PatientDischarged(BaseModel):
     patient_id: str = Field(max_length=64)
     programme_id: str = Field(max_length=64)
     discharged_at: str
-    reason: Literal[
-        "completed",
-        "stepped_down",
-        "stepped_up",
-        "transferred",
-        "patient_choice",
-        "lost_to_follow_up",
-        "administrative",
-        "deceased",
-    ]
+    reason: DischargeReason
 
 
 class CarePlanChanged(BaseModel):

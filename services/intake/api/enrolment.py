@@ -98,6 +98,13 @@ class ContactsTold(PhiModel):
         )
 
 
+class ContactsChange(ContactsTold):
+    """How a patient is reached from now on, whole; their zone and locale where these are others now."""
+
+    locale: str | None = Field(None, min_length=2, max_length=35)
+    zone: Annotated[str, Field(max_length=64), AfterValidator(_zone)] | None = None
+
+
 class EnrolmentTold(ContactsTold):
     """What an enrolment needs."""
 

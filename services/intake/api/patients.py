@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from services.intake.api.enrolment import ContactsTold, EnrolmentTold
+from services.intake.api.enrolment import ContactsChange, EnrolmentTold
 from services.intake.api.problems import gone, not_found, told
 from services.intake.domain.consents import UnknownPurpose
 from services.intake.handlers.forgetting import ForgettingHandler
@@ -74,10 +74,11 @@ def patients_router(
         return json_response(found, headers=etag(found["version"]))
 
     @router.put("/v1/patients/{patient_id}/contacts", dependencies=[Depends(staff)])
-    async def put_contacts(request: Request, patient_id: str, contacts: ContactsTold) -> Response:
-        """Put contacts and location in the place of the old ones: `{patient_id, version}`; 412 when `If-Match` is another."""
+    async def put_contacts(request: Request, patient_id: str, body: ContactsChange) -> Response:
+        """Put contacts and location in the place of the old ones, and zone and locale where they are told."""
         with told():
-            return _now(patient_id, await handler.change_contacts(patient_id, contacts.contacts(), if_match(request)))
+            change = handler.change_contacts(patient_id, body.contacts(), if_match(request), zone=body.zone, locale=body.locale)
+            return now(patient_id, await change)
 
     @router.put("/v1/patients/{patient_id}/consents")
     async def put_consents(request: Request, patient_id: str, body: ConsentsTold) -> Response:
@@ -86,7 +87,7 @@ def patients_router(
         _own_only(principal.role, principal.sub, patient_id)
         try:
             with told():
-                return _now(patient_id, await handler.change_consents(patient_id, body.consents, if_match(request)))
+                return now(patient_id, await handler.change_consents(patient_id, body.consents, if_match(request)))
         except UnknownPurpose:
             raise Problem(422, "unknown-purpose", "Nobody can agree to one of these purposes") from None
 
@@ -104,7 +105,8 @@ def patients_router(
     return router
 
 
-def _now(patient_id: str, version: int) -> Response:
+def now(patient_id: str, version: int) -> Response:
+    """The word on a patient's change: whose, and which version it made."""
     return json_response({"patient_id": patient_id, "version": version}, headers=etag(version))
 
 

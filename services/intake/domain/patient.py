@@ -94,33 +94,41 @@ def enrolled_document(
         "routing": routing,
     }
     enrolled = {"enrolled_at": at, "routing": routing, "contacts": contacts, "zone": told.zone, "locale": told.locale}
-    document["outbox"] = [wrapped_entry(document, now_s), _entry(document, PatientEnrolled.TYPE, now_s, enrolled)]
+    document["outbox"] = [wrapped_entry(document, now_s), entry(document, PatientEnrolled.TYPE, now_s, enrolled)]
     return document
 
 
-def with_contacts(document: Mapping[str, Any], contacts: Contacts, key: DataKey, now_s: float) -> Document:
-    """The document after a change of contacts, ContactChanged in its outbox."""
-    sealed = contacts.sealed(key)
-    routing = contacts.routing(document["locale"], document["routing"])
-    new = _next(document) | {"contacts": sealed, "country": contacts.location.open()["country"], "routing": routing}
-    where = {"zone": document["zone"], "locale": document["locale"]}
+def with_contacts(
+    document: Mapping[str, Any],
+    contacts: Contacts,
+    key: DataKey,
+    now_s: float,
+    *,
+    zone: str | None = None,
+    locale: str | None = None,
+) -> Document:
+    """The document after a change of contacts, ContactChanged in its outbox; zone and locale stay where they are not told."""
+    where = {"zone": zone or document["zone"], "locale": locale or document["locale"]}
+    sealed, routing = contacts.sealed(key), contacts.routing(where["locale"], document["routing"])
+    country = contacts.location.open()["country"]
+    new = next_version(document) | {"contacts": sealed, "country": country, "routing": routing, **where}
     changed = {"changed_at": iso(now_s), "routing": routing, "contacts": sealed, **where}
-    new["outbox"] = [*document["outbox"], _entry(new, ContactChanged.TYPE, now_s, changed)]
+    new["outbox"] = [*document["outbox"], entry(new, ContactChanged.TYPE, now_s, changed)]
     return new
 
 
 def with_consents(document: Mapping[str, Any], consents: Mapping[str, Any], key: DataKey, now_s: float) -> Document:
     """The document with these consents, ConsentChanged in its outbox."""
     sealed = key.seal("consents", consents)
-    new = _next(document) | {"consents": sealed}
+    new = next_version(document) | {"consents": sealed}
     changed = {"changed_at": iso(now_s), "consents": sealed}
-    new["outbox"] = [*document["outbox"], _entry(new, ConsentChanged.TYPE, now_s, changed)]
+    new["outbox"] = [*document["outbox"], entry(new, ConsentChanged.TYPE, now_s, changed)]
     return new
 
 
 def rewrapped(document: Mapping[str, Any], wrapped: str, now_s: float) -> Document:
     """The document whose data key is wrapped anew, PatientKeyWrapped in its outbox."""
-    new = _next(document) | {"key": wrapped}
+    new = next_version(document) | {"key": wrapped}
     new["outbox"] = [*document["outbox"], wrapped_entry(new, now_s)]
     return new
 
@@ -130,8 +138,8 @@ def forgotten(document: Mapping[str, Any], by: str, why: str, now_s: float) -> D
     new = {name: document[name] for name in ("_id", "patient_id", "programme_id", "enrolled_at")}
     new |= {"version": document["version"] + 1, "forgotten": {"at": iso(now_s), "by": by, "why": why}}
     # Wrapped keys that were not published yet never will be; what is sealed may leave, nobody can open it.
-    waiting = [entry for entry in document["outbox"] if entry["type"] != PatientKeyWrapped.TYPE]
-    new["outbox"] = [*waiting, _entry(new, KEY_FORGOTTEN, now_s, {}) | {"tombstone": True}]
+    waiting = [one for one in document["outbox"] if one["type"] != PatientKeyWrapped.TYPE]
+    new["outbox"] = [*waiting, entry(new, KEY_FORGOTTEN, now_s, {}) | {"tombstone": True}]
     return new
 
 
@@ -161,14 +169,16 @@ def card_of(document: Mapping[str, Any]) -> Card | None:
 
 def wrapped_entry(document: Mapping[str, Any], now_s: float) -> Document:
     """PatientKeyWrapped of this document's key."""
-    return _entry(document, PatientKeyWrapped.TYPE, now_s, {"wrapped_at": iso(now_s), "wrapped": document["key"]})
+    return entry(document, PatientKeyWrapped.TYPE, now_s, {"wrapped_at": iso(now_s), "wrapped": document["key"]})
 
 
-def _next(document: Mapping[str, Any]) -> Document:
+def next_version(document: Mapping[str, Any]) -> Document:
+    """The document as it begins its next version."""
     return {**document, "version": document["version"] + 1}
 
 
-def _entry(document: Mapping[str, Any], kind: str, now_s: float, data: Mapping[str, Any]) -> Document:
+def entry(document: Mapping[str, Any], kind: str, now_s: float, data: Mapping[str, Any]) -> Document:
+    """An event about the patient of this document, as an entry of its outbox; there is one of a kind in a version."""
     patient_id, version = document["patient_id"], document["version"]
     return {
         "id": derived_id(patient_id, kind, str(version)),

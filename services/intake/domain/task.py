@@ -1,4 +1,4 @@
-"""Work that an answer sheet leaves for a human: codes and ids, never an answer.
+"""Work that an answer sheet leaves for a human (and, in `work.py`, what other services say): codes and ids, never an answer.
 
 A task rides in the document of the sheet that caused it, in one write with it, and is opened from there; its id comes from its
 cause, so that a repeated upload opens nothing twice.

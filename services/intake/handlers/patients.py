@@ -86,11 +86,23 @@ class PatientHandler:
         patient_id = record_id(self._programme_id, principal, "", PATIENTS_ROUTE, key) if key else fresh_id()
         return await bounded(self._keep(patient_id, told), self._bound, self._within_s)
 
-    async def change_contacts(self, patient_id: str, contacts: Contacts, version: int | None = None) -> int:
-        """Put these contacts in the place of the old ones; the patient's new version. `version` is the one to be changed, None
-        any. Raises NoSuchPatient, Forgotten, VersionHasChanged."""
+    async def change_contacts(
+        self,
+        patient_id: str,
+        contacts: Contacts,
+        version: int | None = None,
+        *,
+        zone: str | None = None,
+        locale: str | None = None,
+    ) -> int:
+        """Put these contacts in the place of the old ones, zone and locale where they are told; the patient's new version.
+        `version` is the one to be changed, None any. Raises NoSuchPatient, Forgotten, VersionHasChanged."""
         now_s = self._clock.now_s()
-        return await self._changed(patient_id, version, lambda found, key: with_contacts(found, contacts, key, now_s))
+
+        def change(found: Document, key: DataKey) -> Document:
+            return with_contacts(found, contacts, key, now_s, zone=zone, locale=locale)
+
+        return await self._changed(patient_id, version, change)
 
     async def change_consents(self, patient_id: str, told: Mapping[str, bool], version: int | None = None) -> int:
         """Set the named consents; as `change_contacts`, and raises UnknownPurpose."""
