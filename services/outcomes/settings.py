@@ -11,3 +11,7 @@ class OutcomesSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8104, description="Port to listen on.")
+
+    follow_up_day_s: float = Field(
+        86_400.0, gt=0, description="How long a day of the follow-up after a discharge is; shorter in demonstrations."
+    )

@@ -1,0 +1,1 @@
+"""HTTP into outcomes: one file per noun."""
