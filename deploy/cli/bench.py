@@ -11,6 +11,7 @@ from deploy.cli.output import VERDICT_FAILED, JsonTo, Output
 from deploy.local.bench.report import BARE, FLOOR, VIGIL, Samples, report_of
 from deploy.local.bench.run import QUICK, BenchPlan, BenchRun, BurstIncomplete
 from deploy.local.percentiles import bars
+from deploy.local.plan import PROGRAMME
 from deploy.local.prepare import Parts
 from deploy.local.private import end_private, private_options, private_parts
 from deploy.local.stack import Stack
@@ -44,7 +45,8 @@ def bench(quick: _Quick = False, runs: _Runs = 1, samples: _Samples = None, rate
 
 
 async def _run(output: Output, parts: Parts, plan: BenchPlan, found: Samples) -> None:
-    stack = Stack(private_options("bench", steady_kafka=True), parts)
+    # A flag's way alone, as the bare chain beside it is one.
+    stack = Stack(private_options("bench", steady_kafka=True, without=PROGRAMME), parts)
     try:
         await stack.start()
         await BenchRun(stack, plan, found, _Lines(output)).run()

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from shared.security.keks import fresh_kek_line
 # Services read their token once, at their start: it has to outlive any local stack.
 _SERVICE_TOKEN_S = 90 * 86_400
 _KEY_BYTES = 32
+# They raise flags as intake does.
+_PROGRAMME = ("sessions", "outcomes", "notifications")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Credentials:
     auth_token: Path
     intake_token: Path
     crisis_token: Path
+    programme_tokens: Mapping[str, Path]
     supervisor_token: Path
     kek: Path
     issuer: TokenIssuer
@@ -47,6 +51,7 @@ def ensure_credentials(home: Home) -> Credentials:
         auth_token=_kept(home.secrets / "twilio-auth-token", secrets.token_hex(16)),
         intake_token=token("intake", "service", FLAG_WRITE),
         crisis_token=token("crisis", "service", CRISIS_PEER, FLAG_WRITE),
+        programme_tokens={name: token(name, "service", FLAG_WRITE) for name in _PROGRAMME},
         supervisor_token=token("phone-supervisor", "supervisor"),
         kek=_kept(home.secrets / "kek", fresh_kek_line("local-1")),
         issuer=issuer,

@@ -17,7 +17,14 @@ from typing import Any
 
 from setproctitle import setproctitle
 
-_IMPORTED = ("services.crisis.app", "services.intake.app", "deploy.local.phone.server")
+_IMPORTED = (
+    "services.crisis.app",
+    "services.intake.app",
+    "deploy.local.phone.server",
+    "services.sessions.app",
+    "services.outcomes.app",
+    "services.notifications.app",
+)
 
 
 def main() -> None:

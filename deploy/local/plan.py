@@ -15,6 +15,16 @@ from deploy.local.processes import ProcessPlan, priorities
 PROFILES = ("default", "demo", "replay", "test")
 # Pace of escalation per profile; without one the roster's own times count.
 STEP_S = {"demo": "5", "test": "2"}
+# The services of the programme around the crisis lane; whatever they do yields to a flag's way.
+PROGRAMME = ("sessions", "outcomes", "notifications")
+# By service and profile: times that a story, or a test, sees in seconds instead of minutes or days. A line for each variable.
+PACE: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "sessions": {"demo": {}, "test": {}},
+    "outcomes": {"demo": {}, "test": {}},
+    "notifications": {"demo": {}, "test": {}},
+}
+# Messages that are no pages come from another number than pages do: nobody takes one for the other.
+MESSAGES_SENDER = "+15550000001"
 _SAMPLE = Path(__file__).parent / "sample"
 EVERY = "*"
 EMBEDDED = "embedded"
@@ -140,7 +150,36 @@ def service_plans(layout: Layout) -> list[ProcessPlan]:
             nice=priorities()[0],
         )
         plans.append(replica)
-    return plans
+    return plans + programme_plans(layout)
+
+
+def programme_plans(layout: Layout) -> list[ProcessPlan]:
+    """Sessions, outcomes, notifications: each may raise flags, and has its own token for that."""
+    own, profile = layout.credentials, layout.options.profile
+    shared = {"VIGIL_CRISIS_URLS": ",".join(layout.crisis_urls), "VIGIL_KEK_FILE": str(own.kek)}
+    provider = {
+        "VIGIL_TWILIO_BASE_URL": layout.phone_url,
+        "VIGIL_TWILIO_ACCOUNT_SID": own.account_sid,
+        "VIGIL_TWILIO_AUTH_TOKEN_FILE": str(own.auth_token),
+        "VIGIL_TWILIO_SENDER": MESSAGES_SENDER,
+        # Where receipts and patients' replies come to.
+        "VIGIL_NOTIFICATIONS_PUBLIC_URL": layout.url("notifications"),
+    }
+    return [
+        _plan(
+            layout,
+            name,
+            _module(f"services.{name}"),
+            {
+                **shared,
+                **(provider if name == "notifications" else {}),
+                "VIGIL_SERVICE_TOKEN_FILE": str(own.programme_tokens[name]),
+                **PACE[name].get(profile, {}),
+            },
+            {f"VIGIL_{name.upper()}_PORT": str(layout.ports[name])},
+        )
+        for name in PROGRAMME
+    ]
 
 
 def embedded_plan(layout: Layout, parts: Sequence[ProcessPlan]) -> ProcessPlan:

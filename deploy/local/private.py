@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from deploy.local.home import Home
@@ -20,7 +21,12 @@ def private_parts() -> Parts:
 
 
 def private_options(
-    purpose: str, *, profile: str = "default", steady_kafka: bool = False, embedded: bool = False
+    purpose: str,
+    *,
+    profile: str = "default",
+    steady_kafka: bool = False,
+    embedded: bool = False,
+    without: Collection[str] = (),
 ) -> StackOptions:
     """Options of a stack that shares nothing with another one; a broker or a store that the caller named is used, not its data.
 
@@ -36,6 +42,7 @@ def private_options(
         topic_prefix=f"{purpose}-{secrets.token_hex(3)}",
         steady_kafka=steady_kafka,
         embedded=embedded,
+        without=frozenset(without),
         extra_env={EVERY: {"VIGIL_OTLP_ENDPOINT": endpoint}} if endpoint else {},
     )
 

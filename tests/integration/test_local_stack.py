@@ -11,7 +11,7 @@ from pymongo import AsyncMongoClient
 from deploy.local.home import Home
 from deploy.local.kafka.topics import create_topics, delete_topics, exchange, topic_names
 from deploy.local.mongo.replica_set import drop_databases, majority_write
-from deploy.local.plan import StackOptions
+from deploy.local.plan import PROGRAMME, StackOptions
 from deploy.local.ports import is_free
 from deploy.local.processes import eventually
 from deploy.local.record import StackNotRunning, read_record, running_stack
@@ -19,7 +19,7 @@ from deploy.local.stack import KAFKA, MONGOD, Stack, stop_recorded
 from shared.contracts.topics import TOPICS
 from tests.support.servers import Servers, parts
 
-_SERVICES = frozenset({"intake", "phone", "crisis-0", "crisis-1"})
+_SERVICES = frozenset({"intake", "phone", "crisis-0", "crisis-1", *PROGRAMME})
 
 
 async def _servers_in(home: Path, kafka: str | None = None) -> Stack:

@@ -68,7 +68,8 @@ def test_a_stack_is_brought_up_asked_and_taken_down(vigil: Vigil, servers: Serve
     base = _free_base()
     up = vigil.json("up", "--port-base", str(base), "--profile", "demo")
     running = {process["name"]: process for process in up["running"]}
-    assert set(running) == {"intake", "crisis-0", "crisis-1", "phone"}, "the caller's own servers were not used"
+    services = {"intake", "sessions", "crisis-0", "crisis-1", "outcomes", "notifications"}
+    assert set(running) == {*services, "phone"}, "the caller's own servers were not used"
     assert all(process["ready"] for process in running.values())
     assert running["crisis-1"]["url"] == f"http://127.0.0.1:{base + 13}"
     assert (up["kafka"], up["mongo"], up["profile"], up["embedded"]) == (servers.kafka, servers.mongo, "demo", False)

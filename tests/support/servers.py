@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from deploy.local.fork_server import ForkServer
 from deploy.local.machine import docker_answers
-from deploy.local.plan import StackOptions
+from deploy.local.plan import PROGRAMME, StackOptions
 from deploy.local.prepare import Parts, prepare
 from deploy.local.stack import Stack
 from tests.support.runs import Run
 
-_SERVICES = frozenset({"intake", "phone", "crisis-0", "crisis-1"})
+_SERVICES = frozenset({"intake", "phone", "crisis-0", "crisis-1", *PROGRAMME})
 
 
 @dataclass(frozen=True, slots=True)

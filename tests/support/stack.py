@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from deploy.local.fork_server import ForkServer
 from deploy.local.kafka.topics import delete_topics
 from deploy.local.mongo.replica_set import drop_databases
-from deploy.local.plan import StackOptions
+from deploy.local.plan import PROGRAMME, StackOptions
 from deploy.local.prepare import Parts
 from deploy.local.stack import KAFKA, MONGOD, Stack
 from tests.support.error_lines import ErrorLine, error_lines, unexplained
@@ -104,9 +104,15 @@ class EmbeddedFactory(_Started):
         self._test_name = test_name
 
     async def __call__(
-        self, *, profile: str = "test", replicas: int = 2, env: Mapping[str, Mapping[str, str]] | None = None
+        self,
+        *,
+        profile: str = "test",
+        replicas: int = 2,
+        env: Mapping[str, Mapping[str, str]] | None = None,
+        programme: bool = False,
     ) -> StackUnderTest:
-        """A started, ready stack; `env`: extra variables per service (`*`: all)."""
+        """A started, ready stack; `env`: extra variables per service (`*`: all); `programme`: with sessions, outcomes and
+        notifications too."""
         options = StackOptions(
             self._run.home(self._test_name),
             profile=profile,
@@ -116,6 +122,7 @@ class EmbeddedFactory(_Started):
             inherit=False,
             embedded=True,
             extra_env=env or {},
+            without=_left_out(programme),
         )
         return await self._start(StackUnderTest(options, Parts(None, None)))
 
@@ -136,6 +143,7 @@ class StackFactory(_Started):
         env: Mapping[str, Mapping[str, str]] | None = None,
         commands: Mapping[str, Sequence[str]] | None = None,
         without: Sequence[str] = (),
+        programme: bool = False,
         own_kafka: bool = False,
         own_mongo: bool = False,
         sample: bool = True,
@@ -143,7 +151,8 @@ class StackFactory(_Started):
         """A started, ready stack.
 
         `env`: extra variables per process (`*`: all). `commands`: another command line for a process. `without`: processes to
-        leave out. `own_kafka`, `own_mongo`: servers of its own, for tests that stop or freeze them.
+        leave out. `programme`: with sessions, outcomes and notifications, which the crisis lane can do without. `own_kafka`,
+        `own_mongo`: servers of its own, for tests that stop or freeze them.
         """
         options = StackOptions(
             self._servers.run.home(self._test_name),
@@ -157,7 +166,11 @@ class StackFactory(_Started):
             inherit=False,
             extra_env=env or {},
             commands={name: tuple(words) for name, words in (commands or {}).items()},
-            without=frozenset(without),
+            without=frozenset(without) | _left_out(programme),
         )
         needed = await asyncio.to_thread(parts) if own_kafka or own_mongo else Parts(None, None)
         return await self._start(StackUnderTest(options, needed, self._servers.forks))
+
+
+def _left_out(programme: bool) -> frozenset[str]:
+    return frozenset() if programme else frozenset(PROGRAMME)

@@ -19,6 +19,14 @@ from services.crisis import app as crisis
 from services.crisis.settings import CrisisSettings, SharedSettings
 from services.intake import app as intake
 from services.intake.settings import IntakeSettings
+from services.notifications import app as notifications
+from services.notifications.settings import NotificationsSettings
+from services.outcomes import app as outcomes
+from services.outcomes.settings import OutcomesSettings
+from services.sessions import app as sessions
+from services.sessions.settings import SessionsSettings
+from shared.chassis.application import Own, Service, compose_service
+from shared.chassis.application import Parts as ServiceParts
 from shared.chassis.memory import Memory
 from shared.chassis.service import serve
 from shared.chassis.settings import DeploymentSettings
@@ -51,8 +59,32 @@ async def _phone(part: Part, _memory: Memory, stop: asyncio.Event) -> None:
     await phone.serve(read_arguments(list(part.words)), until=stop, middlewares=(forgetful_phone,))
 
 
+def _service(name: str, settings: type[Own], build: Callable[[ServiceParts, Own], Service]) -> Run:
+    """How a service of the chassis runs here: as `run_service` would run it, on the memory that all share."""
+
+    async def run(part: Part, memory: Memory, stop: asyncio.Event) -> None:
+        def built(parts: ServiceParts) -> Service:
+            # Whatever else it reads of its environment it finds too.
+            with environment(part.env):
+                return build(parts, own)
+
+        with environment(part.env):
+            deployment, own = DeploymentSettings(), settings()
+        async with compose_service(name, deployment, built, outside=memory) as one:
+            await serve(Forgetful(one.app), own.host, own.port, on_stop=one.drain, until=stop)
+
+    return run
+
+
 # How each module runs here; a new service has one line.
-RUNS: Mapping[str, Run] = {"services.intake": _intake, "services.crisis": _crisis, PHONE: _phone}
+RUNS: Mapping[str, Run] = {
+    "services.intake": _intake,
+    "services.crisis": _crisis,
+    "services.sessions": _service("sessions", SessionsSettings, sessions.build),
+    "services.outcomes": _service("outcomes", OutcomesSettings, outcomes.build),
+    "services.notifications": _service("notifications", NotificationsSettings, notifications.build),
+    PHONE: _phone,
+}
 
 
 async def run_parts(told: Parts) -> None:

@@ -6,10 +6,13 @@ import pytest
 
 from deploy.local.credentials import ensure_credentials
 from deploy.local.home import Home
-from deploy.local.plan import Layout, StackOptions, phone_plan, service_plans
+from deploy.local.plan import PACE, PROFILES, PROGRAMME, Layout, StackOptions, phone_plan, service_plans
 from deploy.local.ports import contract_ports
 from deploy.local.processes import ProcessPlan
 from deploy.local.stack import options_of_caller
+from deploy.reference.settings import settings
+from services.crisis.settings import SharedSettings
+from shared.security.auth import FLAG_WRITE, TokenVerifier
 
 
 def _layout(options: StackOptions) -> Layout:
@@ -35,6 +38,29 @@ def test_every_replica_knows_all_peers_in_ordinal_order_and_has_a_journal_of_its
 def test_crisis_never_has_less_weight_than_the_rest(tmp_path: Path) -> None:
     plans = _plans(StackOptions(Home(tmp_path)))
     assert plans["crisis-0"].nice == plans["crisis-1"].nice == plans["intake"].nice < plans["phone"].nice
+
+
+def test_the_programme_yields_to_a_flags_way_and_raises_flags_in_its_own_name(tmp_path: Path) -> None:
+    layout = _layout(StackOptions(Home(tmp_path), inherit=False))
+    plans = {plan.name: plan for plan in service_plans(layout)}
+    verifier = TokenVerifier(layout.credentials.issuer_key.read_bytes())
+    for name in PROGRAMME:
+        env = plans[name].env
+        assert plans[name].nice > plans["intake"].nice
+        assert env["VIGIL_CRISIS_URLS"] == plans["intake"].env["VIGIL_CRISIS_URLS"]
+        assert env[f"VIGIL_{name.upper()}_PORT"] == str(layout.ports[name])
+        principal = verifier.verify_header(f"Bearer {Path(env['VIGIL_SERVICE_TOKEN_FILE']).read_text(encoding='utf-8')}")
+        assert (principal.sub, principal.role, set(principal.scopes)) == (name, "service", {FLAG_WRITE})
+    assert plans["notifications"].env["VIGIL_TWILIO_SENDER"] != SharedSettings.model_fields["twilio_sender"].default
+
+
+def test_every_service_of_the_programme_has_a_pace_for_known_profiles_alone() -> None:
+    assert set(PACE) == set(PROGRAMME)
+    for name, by_profile in PACE.items():
+        assert set(by_profile) <= set(PROFILES)
+        told = [variable for one in by_profile.values() for variable in one]
+        known = {setting.variable for setting in settings()}
+        assert [variable for variable in told if variable not in known] == [], name
 
 
 @pytest.mark.parametrize(("profile", "step_s"), [("demo", "5"), ("test", "2"), ("replay", None), ("default", None)])
