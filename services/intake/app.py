@@ -6,7 +6,7 @@ while either is gone.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -24,12 +24,10 @@ from services.intake.gateways.bound import CountedBound
 from services.intake.gateways.bus import opener, publisher
 from services.intake.gateways.files import load_guidance
 from services.intake.gateways.instruments import load_registry, say_what_is_refused
-from services.intake.gateways.lanes import CrisisLanes
 from services.intake.handlers.assessments import AnswerSettings, AssessmentHandler
 from services.intake.handlers.cases import CaseHandler
 from services.intake.handlers.directory import Directory
 from services.intake.handlers.drafts import AbandonedDrafts
-from services.intake.handlers.express import ExpressKeeper, RescanSettings
 from services.intake.handlers.forgetting import ForgettingHandler
 from services.intake.handlers.patients import PatientHandler
 from services.intake.handlers.rewrap import Rewrapper
@@ -42,24 +40,23 @@ from services.intake.repository import MongoAssessments, MongoPatients, MongoTas
 from services.intake.settings import IntakeSettings
 from services.intake.subscribers import subscriptions
 from services.intake.timers import StoreWatch, every, express_timers, key_timers, until_done
-from shared.bus.express import Pump, PumpSettings, flags_confirmed
-from shared.bus.producer import ProducerSettings
+from shared.bus.keeper import ExpressKeeper, RescanSettings
 from shared.chassis.direct import DirectRoutes
 from shared.chassis.http import make_app
 from shared.chassis.outside import Outside, Servers
 from shared.chassis.process import Composed, serve_process
 from shared.chassis.reading import reading
 from shared.chassis.service import run
+from shared.chassis.flags import WaySettings, crisis_way
 from shared.chassis.settings import DeploymentSettings
-from shared.contracts.topics import RISK
 from shared.security.auth import TokenVerifier
 from shared.security.keks import KekFile
 from shared.storage.documents import Store
 from shared.storage.outbox import MongoOutbox, Relay, RelaySettings
 from shared.time.clock import Clock, SystemClock
 
-RISK_FLAGS_PATH = "/v1/risk-flags"
 STOP_S = 2.0
+from shared.storage.errors import StoreUnavailable
 SYSTEM_CLOCK = SystemClock()
 _log = structlog.get_logger(__name__)
 Wrap = Callable[[str, Any], Any]
@@ -149,47 +146,22 @@ class _Intake:
         await self.relay_of_assessments.flush(STOP_S)
         await self.relay_of_patients.flush(STOP_S)
         await self.relay_of_tasks.flush(STOP_S)
-        with contextlib.suppress(StoreSilent):
+        with contextlib.suppress(StoreUnavailable):
             await self.keeper.clear_once()
 
     async def _build_lanes(self) -> None:
-        settings, deployment = self.settings, self.deployment
-        self.producer = await self.stack.enter_async_context(
-            self.outside.flag_producer(
-                "intake-crisis",
-                [RISK.full_name(deployment.topic_prefix)],
-                ProducerSettings(request_s=settings.kafka_request_s),
-            )
+        told = self.settings
+        settings = WaySettings(
+            posts_max=told.express_posts,
+            queue_max=told.express_queue,
+            attempt_s=told.express_attempt_s,
+            heartbeat_s=told.express_heartbeat_s,
+            kafka_request_s=told.kafka_request_s,
         )
-        self.pumps = [await self.stack.enter_async_context(self._pump(url)) for url in deployment.receivers]
-        real = CrisisLanes(self.pumps, self.producer, deployment.topic_prefix, self.clock)
-        self.lanes = self.wrap("lanes", real)
+        way = crisis_way("intake", self.deployment, self.outside, self.clock, settings)
+        self.way = await self.stack.enter_async_context(way)
+        self.lanes = self.wrap("lanes", self.way.lanes)
         self.bus = await self.stack.enter_async_context(self.outside.routine_bus("intake"))
-
-    def _pump(self, url: str) -> Pump:
-        settings = self.settings
-        return Pump(
-            url,
-            RISK_FLAGS_PATH,
-            token=self.deployment.service_token_file.read_text().strip(),
-            wrap=lambda flags: {"flags": flags},
-            unwrap=flags_confirmed,
-            clock=self.clock,
-            identity=self._identity,
-            settings=PumpSettings(
-                posts_max=settings.express_posts,
-                queue_max=settings.express_queue,
-                attempt_s=settings.express_attempt_s,
-                heartbeat_s=settings.express_heartbeat_s,
-            ),
-        )
-
-    def _identity(self) -> Mapping[str, str | None]:
-        return {
-            "programme_id": self.deployment.programme_id,
-            "topic_prefix": self.deployment.topic_prefix,
-            "kafka_cluster_id": self.producer.cluster_id(),
-        }
 
     def _build_store(self, store: Store) -> None:
         routine = self.settings.routine_operations
@@ -214,7 +186,9 @@ class _Intake:
         settings = self.settings
         directory = Directory(self.patients, settings.cards_max)
         self.rescan = RescanSettings(rescan_s=settings.rescan_s)
-        self.keeper = ExpressKeeper(self.lanes, self.assessments, self.clock, self.rescan, self.cases)
+        self.keeper = ExpressKeeper(
+            self.lanes, self.assessments, self.clock, self.rescan, self.cases, name="intake.assessments"
+        )
         self.drafts = AbandonedDrafts(
             programme_id=self.deployment.programme_id,
             assessments=self.assessments,
@@ -313,19 +287,17 @@ class _Intake:
         return extra
 
     def _readiness(self) -> dict[str, bool]:
-        return {"warmed_up": self.warm, "same_deployment": not any(pump.mismatch for pump in self.pumps)}
+        return {"warmed_up": self.warm, **self.way.readiness()}
 
     def _alarms(self) -> dict[str, bool]:
-        receivers = {f"receiver_{number}_lost": not pump.alive for number, pump in enumerate(self.pumps)}
         # Never a reason to be unready: a flag needs no key, and an unready intake takes no flag.
         own = {"sealing_unavailable": self.keks.trouble is not None, "instrument_file_refused": bool(self.loaded.refused)}
-        known = {"store_silent": self.watch.silent, "bus_lost": not self.producer.connected}
-        return known | own | receivers | dict(self.reader.alarms())
+        return {"store_silent": self.watch.silent, **own, **self.way.alarms(), **self.reader.alarms()}
 
     async def _warm_up(self) -> None:
         # A first flag should find everything connected; but it must also find a way in when something never comes.
-        waits = [self.watch.reached.wait(), self.producer.reached.wait(), *(pump.reached.wait() for pump in self.pumps)]
-        tasks = [asyncio.create_task(wait) for wait in waits]
+        waits = [self.watch.reached.wait(), *self.way.meetings()]
+        tasks = [asyncio.ensure_future(wait) for wait in waits]
         await asyncio.wait(tasks, timeout=self.settings.warm_up_s)
         for task in tasks:
             task.cancel()

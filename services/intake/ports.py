@@ -1,13 +1,11 @@
 """What intake needs from outside; every port has a real adapter and a twin in memory."""
 
-import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from services.intake.domain.cases import PatientCases
-from services.intake.domain.record import Card, Flag
+from services.intake.domain.record import Card
 from shared.security.keks import Keks
 
 Document = dict[str, Any]
@@ -27,59 +25,6 @@ class Busy(Exception):
 
 class AlreadyThere(Exception):
     """A document of this id exists."""
-
-
-@dataclass(eq=False)
-class Delivery:
-    """What is known of one flag's way: which lane confirmed a copy.
-
-    `copied` ends with True at the first confirmed copy, `settled` with True when both lanes have confirmed; each with False
-    when neither lane will say anything more about this try.
-    """
-
-    flag: Flag
-    kafka: bool = False
-    journaled: bool = False
-    copied: "asyncio.Future[bool]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    settled: "asyncio.Future[bool]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-    @property
-    def confirmed(self) -> bool:
-        """Whether Kafka has acknowledged and a replica has journaled: the pending entry may go."""
-        return self.kafka and self.journaled
-
-    @property
-    def durable(self) -> bool:
-        """Whether an unlike copy exists outside of intake's store."""
-        return self.kafka or self.journaled
-
-
-class Lanes(Protocol):
-    """Both ways to the crisis service."""
-
-    def strike(self, flag: Flag, routed: "asyncio.Future[Card | None] | None" = None, within_s: float = 0.0) -> Delivery:
-        """Hand the flag to both lanes now; never waits, never raises.
-
-        With `routed`, the codes of that card ride along if it comes within `within_s`; later the flag goes without.
-        """
-        ...
-
-    def resend(self, flag: Flag) -> Delivery:
-        """Send again through every lane that has not confirmed; a try that is still under way is returned as it is."""
-        ...
-
-    def forget(self, flag_id: str) -> None:
-        """The flag's pending entry is gone: what the lanes remember of it may go too."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class PendingFlag:
-    """A pending express entry and the document it is in."""
-
-    document_id: str
-    patient_id: str
-    entry: Mapping[str, Any]
 
 
 class Assessments(Protocol):
@@ -116,18 +61,6 @@ class Assessments(Protocol):
 
     async def keep_pending(self, document_id: str, patient_id: str, entry: Mapping[str, Any]) -> None:
         """Add a pending express entry to an existing document unless it had this flag before; raises StoreSilent."""
-        ...
-
-    async def pending(self, after_s: float, limit: int) -> Sequence[PendingFlag]:
-        """Pending express entries accepted after the moment, oldest first; raises StoreSilent."""
-        ...
-
-    async def count_pending(self, limit: int) -> int:
-        """How many documents hold pending entries, counted up to `limit`; raises StoreSilent."""
-        ...
-
-    async def clear_pending(self, cleared: Sequence[tuple[str, str, str]]) -> None:
-        """Remove entries by (document id, patient id, flag id), nothing else; raises StoreSilent."""
         ...
 
     async def forget_keys(self, patient_id: str) -> int:
@@ -236,12 +169,4 @@ class CaseProjections(Protocol):
 
     async def save(self, cases: PatientCases, version: int) -> bool:
         """Put it in the place of that version; whether that was the one there. Raises StoreSilent."""
-        ...
-
-
-class KnownFlags(Protocol):
-    """Flags that crisis has in a case."""
-
-    async def known(self, flags: Mapping[str, str]) -> Collection[str]:
-        """Which of these flags (flag id → patient id) are; raises StoreSilent."""
         ...

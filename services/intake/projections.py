@@ -41,9 +41,9 @@ class MongoCases:
         return await _heard(self._cases.replace_if_version({"_id": cases.patient_id}, version, document))
 
     async def known(self, flags: Mapping[str, str]) -> Collection[str]:
-        """Which of these flags (flag id → patient id) crisis has in a case; raises StoreSilent."""
+        """Which of these flags (flag id → patient id) crisis has in a case; raises StoreUnavailable."""
         patients = sorted(set(flags.values()))
-        found = await _heard(self._cases.find({"_id": {"$in": patients}}, limit=len(patients), fields={"flags": 1}))
+        found = await self._cases.find({"_id": {"$in": patients}}, limit=len(patients), fields={"flags": 1})
         heard = {(one["_id"], flag["flag_id"]) for one in found for flag in one["flags"]}
         return {flag_id for flag_id, patient_id in flags.items() if (patient_id, flag_id) in heard}
 

@@ -5,23 +5,25 @@ from typing import Any, TypeVar
 
 from services.intake.domain.patient import card_of
 from services.intake.domain.record import Card
-from services.intake.ports import AlreadyThere, Document, PendingFlag, StoreSilent
+from services.intake.ports import AlreadyThere, Document, StoreSilent
 from shared.security.sealing import WRAPPED
 from shared.storage.documents import Documents
 from shared.storage.errors import DuplicateKey, StoreUnavailable
 from shared.storage.outbox import MongoOutbox, carry_trace
 
 Result = TypeVar("Result")
-# Flag ids a document remembers: one sheet sent again on another day is another flag.
-FLAGS_REMEMBERED = 50
+from shared.storage.pending import FLAGS_REMEMBERED, PendingFlags
 KEYS_PAGE = 100
 
 
-class MongoAssessments:
-    """The port Assessments. `documents` serves answers, `reads` the readers: they never wait behind each other."""
+class MongoAssessments(PendingFlags):
+    """The port Assessments, and the flags that wait in its documents.
+
+    `documents` serves answers, `reads` the readers: they never wait behind each other.
+    """
 
     def __init__(self, documents: Documents, reads: Documents) -> None:
-        self._documents = documents
+        super().__init__(documents)
         self._reads = reads
 
     async def prepare(self) -> None:
@@ -29,9 +31,7 @@ class MongoAssessments:
         await _heard(self._documents.create_index([("patient_id", 1), ("accepted_s", -1), ("_id", -1)], name="of_patient"))
         open_drafts: Document = {"left_open.at": {"$gt": 0}}
         await _heard(self._documents.create_index([("left_open.at", 1)], name="left_open", partial=open_drafts))
-        await _heard(
-            self._documents.create_index([("express.at", 1)], name="express_at", partial={"express.at": {"$exists": True}})
-        )
+        await _heard(self.prepare_pending())
         await _heard(self._documents.create_index([("key", 1)], name="own_key", partial={"key": {"$gt": ""}}))
 
     async def forget_keys(self, patient_id: str) -> int:
@@ -111,52 +111,8 @@ class MongoAssessments:
         return await _heard(self._documents.update(query, change))
 
     async def keep_pending(self, document_id: str, patient_id: str, entry: Mapping[str, Any]) -> None:
-        """Add an entry unless the document had this flag before; its version does not change."""
-        flag_id = entry["flag_id"]
-        await _heard(
-            self._documents.update(
-                {"_id": document_id, "patient_id": patient_id, "flags": {"$ne": flag_id}},
-                {
-                    "$push": {
-                        "express": dict(entry),
-                        "flags": {"$each": [flag_id], "$slice": -FLAGS_REMEMBERED},
-                    }
-                },
-            )
-        )
-
-    async def pending(self, after_s: float, limit: int) -> Sequence[PendingFlag]:
-        """Entries accepted after the moment, oldest first."""
-        found = await _heard(
-            self._documents.find(
-                {"express.at": {"$gt": after_s}},
-                limit=limit,
-                sort=[("express.at", 1)],
-                fields={"patient_id": 1, "express": 1},
-            )
-        )
-        # A full page ends where its last document begins: what stands later in earlier documents comes with a later page.
-        firsts = [min(entry["at"] for entry in one["express"] if entry["at"] > after_s) for one in found]
-        end_s = firsts[-1] if len(found) == limit else float("inf")
-        flags = [
-            PendingFlag(str(one["_id"]), str(one["patient_id"]), entry)
-            for one in found
-            for entry in one["express"]
-            if after_s < entry["at"] <= end_s
-        ]
-        return sorted(flags, key=lambda flag: float(flag.entry["at"]))
-
-    async def count_pending(self, limit: int) -> int:
-        """Documents with entries, counted up to `limit`."""
-        return await _heard(self._documents.count({"express.at": {"$gt": 0}}, limit))
-
-    async def clear_pending(self, cleared: Sequence[tuple[str, str, str]]) -> None:
-        """Remove entries; the documents' versions do not change."""
-        changes: list[tuple[Document, Document]] = [
-            ({"_id": document_id, "patient_id": patient_id}, {"$pull": {"express": {"flag_id": flag_id}}})
-            for document_id, patient_id, flag_id in cleared
-        ]
-        await _heard(self._documents.update_each(changes))
+        """Add an entry unless the document had this flag before; raises StoreSilent."""
+        await _heard(super().keep_pending(document_id, patient_id, entry))
 
 
 class MongoPatients:

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from services.intake.handlers.express import ExpressKeeper
 from services.intake.handlers.rewrap import Rewrapper
 from services.intake.ports import StoreSilent
+from shared.bus.keeper import ExpressKeeper
 from shared.security.keks import KekFile, KeyUnavailable
+from shared.storage.errors import StoreUnavailable
 from shared.time.clock import Clock
 
 RETRY_S = 0.5
@@ -43,7 +44,7 @@ async def every(seconds: float, work: Callable[[], Awaitable[object]], clock: Cl
         await clock.sleep(seconds)
         try:
             await work()
-        except StoreSilent:
+        except (StoreSilent, StoreUnavailable):
             if watch is not None:
                 watch.missed()
         except Exception:  # noqa: BLE001 - a loop that keeps flags alive must not die of anything

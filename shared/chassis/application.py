@@ -20,6 +20,7 @@ from shared.bus.delivery import Handler, Subscription, Unavailable
 from shared.bus.ports import RoutinePublisher, RoutineReading
 from shared.bus.publishing import publisher
 from shared.bus.subscriptions import Pipeline
+from shared.chassis.flags import Flagging, RaisedFlags
 from shared.chassis.http import States, caller, make_app
 from shared.chassis.outside import Outside, Servers
 from shared.chassis.problems import ExtraForErrors, Problem, problem_response
@@ -28,6 +29,7 @@ from shared.chassis.service import run
 from shared.chassis.settings import DeploymentSettings
 from shared.contracts.catalogue import type_of
 from shared.contracts.envelope import Envelope
+from shared.contracts.flagging import KnownFlags
 from shared.contracts.topics import Topic
 from shared.security.auth import Principal, TokenVerifier
 from shared.storage.documents import Documents, Store
@@ -89,12 +91,20 @@ class Parts:
     bus: RoutinePublisher
     verifier: TokenVerifier
     outside: Outside
+    flagging: Flagging
     _outboxes: list[MongoOutbox] = field(default_factory=list)
     _relays: list[Relay] = field(default_factory=list)
 
     def caller(self, *roles: str, scopes: Sequence[str] = ()) -> Callable[[Request], Principal]:
         """A dependency for routes: who calls, in one of these roles (none named: any) and with all of these scopes."""
         return caller(self.verifier, roles=roles, scopes=scopes)
+
+    def flags(self, collection: str, *, known: KnownFlags | None = None, shard_key: str = "patient_id") -> RaisedFlags:
+        """What raises flags whose pending entries ride in the `express` of this collection's documents, and keeps them alive.
+
+        `known` tells which flags crisis has in a case: those are sent no more, whatever the lanes have confirmed.
+        """
+        return self.flagging.of(collection, known, shard_key)
 
     def relay(self, documents: Documents, topics: Mapping[type[BaseModel], Topic]) -> Relay:
         """What publishes the events in the `outbox` of these documents; `topics` names where each class of event goes."""
@@ -121,8 +131,10 @@ async def compose_service(
         store = await stack.enter_async_context(outside.store(deployment.database(name)))
         bus = await stack.enter_async_context(outside.routine_bus(name))
         verifier = TokenVerifier(deployment.dev_issuer_key_file.read_bytes())
-        parts = Parts(name, deployment, clock, store, bus, verifier, outside)
+        flagging = Flagging(name, deployment, store, clock)
+        parts = Parts(name, deployment, clock, store, bus, verifier, outside, flagging)
         running = _Running(parts, build(parts), outside)
+        await flagging.open(stack, outside)
         running.begin()
         stack.push_async_callback(running.end)
         yield Composed(running.app, running.drain)
@@ -147,7 +159,7 @@ class _Running:
         self._service = service
         self._outside = outside
         self._started = False
-        self._living: asyncio.Task[None] | None = None
+        self._living: list[asyncio.Task[None]] = []
         self._reader: RoutineReading | None = None
         self._reading = AsyncExitStack()
         self.app = make_app(
@@ -165,14 +177,17 @@ class _Running:
 
     def begin(self) -> None:
         """Start, in the background."""
-        self._living = asyncio.create_task(self._live())
-        self._living.add_done_callback(_told_if_dead)
+        # Flags first, and on their own: they must not wait for what the start waits for.
+        lives = [self._parts.flagging.run()] if self._parts.flagging.raises else []
+        self._living = [asyncio.create_task(life) for life in (*lives, self._live())]
+        for living in self._living:
+            living.add_done_callback(_told_if_dead)
 
     async def end(self) -> None:
         """Stop everything; what was under way is found after the next start."""
-        if self._living is not None:
-            self._living.cancel()
-            await asyncio.gather(self._living, return_exceptions=True)
+        for living in self._living:
+            living.cancel()
+        await asyncio.gather(*self._living, return_exceptions=True)
         await self._reading.aclose()
 
     async def _live(self) -> None:
@@ -193,6 +208,7 @@ class _Running:
         await self._reading.aclose()
         for relay in self._parts._relays:
             await relay.flush(FLUSH_S)
+        await self._parts.flagging.drain()
         for work in self._service.on_stop:
             await work()
 
@@ -224,15 +240,19 @@ class _Running:
 
     def _readiness(self) -> Mapping[str, bool]:
         own = self._service.readiness() if self._service.readiness is not None else {}
-        return {"started": self._started, **own}
+        flagging = self._parts.flagging
+        # A service that raises flags takes them in also while what its start waits for is dead.
+        return {"started": self._started or flagging.warm, **flagging.readiness(), **own}
 
     def _alarms(self) -> Mapping[str, bool]:
         reading = self._reader.alarms() if self._reader is not None else {}
         own = self._service.alarms() if self._service.alarms is not None else {}
-        return {"bus_lost": not self._parts.bus.connected, **reading, **own}
+        flags = self._parts.flagging.alarms()
+        lost = not self._parts.bus.connected or flags.get("bus_lost", False)
+        return {**flags, "bus_lost": lost, "not_started": not self._started, **reading, **own}
 
     def _liveness(self) -> Mapping[str, bool]:
-        lives = {"loops_run": self._living is not None and not self._living.done()}
+        lives = {"loops_run": bool(self._living) and not any(map(_ended_badly, self._living))}
         return lives | dict(self._reader.liveness() if self._reader is not None else {})
 
     async def _on_silent_store(self, request: Request, _error: Exception) -> Response:
@@ -256,6 +276,11 @@ def _patient(subscription: Subscription) -> Subscription:
 
     handlers = {event: waiting(handler) for event, handler in subscription.handlers.items()}
     return Subscription(subscription.topic, subscription.group, handlers)
+
+
+def _ended_badly(task: "asyncio.Task[None]") -> bool:
+    # A service without loops is done with its start, and no worse for it.
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def _told_if_dead(task: "asyncio.Task[None]") -> None:

@@ -14,7 +14,7 @@ HTTP_REQUEST_SECONDS = Histogram(
 LOG_LINES_SUPPRESSED = Counter("vigil_log_lines_suppressed", "Log lines held back by the rate limit.", ["logger"])
 
 ANSWERS_ACCEPTED = Counter("vigil_intake_answers_accepted", "Answer sheets evaluated, by what became of them.", ["outcome"])
-FLAGS_RAISED = Counter("vigil_intake_flags_raised", "Risk flags handed to both lanes for the first time.", ["level"])
+FLAGS_RAISED = Counter("vigil_flags_raised", "Risk flags handed to both lanes for the first time.", ["level"])
 ANSWER_SECONDS = Histogram(
     "vigil_intake_answer_seconds", "Answer sheet accepted to response ready.", ["flagged"], buckets=SECONDS
 )
@@ -22,11 +22,13 @@ LANE_CONFIRM_SECONDS = Histogram(
     "vigil_lane_confirm_seconds", "Flag handed to a lane until the lane confirmed a copy.", ["lane"], buckets=SECONDS
 )
 LANE_FAILURES = Counter("vigil_lane_failures", "Flags a lane could not confirm.", ["lane", "code"])
-EXPRESS_PENDING = Gauge("vigil_intake_express_pending", "Stored flags still waiting for both lanes' confirmation.")
-EXPRESS_OLDEST_PENDING_S = Gauge(
-    "vigil_intake_express_oldest_pending_seconds", "Age of the oldest stored flag still waiting for both lanes."
+EXPRESS_PENDING = Gauge(
+    "vigil_express_pending", "Stored flags still waiting for both lanes' confirmation, by collection.", ["documents"]
 )
-EXPRESS_RESENT = Counter("vigil_intake_express_resent", "Flags sent again by the rescan.")
+EXPRESS_OLDEST_PENDING_S = Gauge(
+    "vigil_express_oldest_pending_seconds", "Age of the oldest stored flag still waiting for both lanes.", ["documents"]
+)
+EXPRESS_RESENT = Counter("vigil_express_resent", "Flags sent again by the rescan.")
 ROUTINE_REFUSED = Counter(
     "vigil_intake_routine_refused", "Routine requests refused because the bound on routine work was reached."
 )

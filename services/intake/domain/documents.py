@@ -10,11 +10,12 @@ from typing import Any
 
 from services.intake.domain import record, safety, task
 from services.intake.domain.instrument import SumRule
-from services.intake.domain.record import Flag
 from services.intake.domain.score import Score
 from services.intake.domain.scoring import score
 from services.intake.domain.sheet import Sheet
 from shared.contracts.assessment import AssessmentCompleted
+from shared.contracts.flag import Flag
+from shared.contracts.flag import kept as pending_entry
 from shared.security.sealing import DataKey
 from shared.time.clock import iso
 from shared.time.ids import derived_id
@@ -151,7 +152,7 @@ def _document(sheet: Sheet, document_id: str, flag: Flag | None) -> Document:
         "accepted_s": sheet.accepted_s,
         "flag": None if flag is None else {"flag_id": flag.flag_id, "level": flag.level, "rule": flag.rule},
         "flags": [] if flag is None else [flag.flag_id],
-        "express": [] if flag is None else [record.kept(flag)],
+        "express": [] if flag is None else [pending_entry(flag)],
     }
 
 

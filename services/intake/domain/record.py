@@ -1,11 +1,10 @@
-"""Identities and shapes of what intake keeps: records, flags, patients' routing cards.
+"""Identities of what intake keeps: records, the flags they raise, patients' routing cards.
 
 A record's id is derived from who sent what where under which Idempotency-Key, a flag's from its record and what the safety
 items saw: a retry is the same flag; other answers, another patient or another day are new ones.
 """
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +12,6 @@ from typing import Any
 import orjson
 
 from services.intake.domain.safety import Finding
-from shared.contracts.levels import Level
-from shared.contracts.risk import Routing
-from shared.time.clock import iso
 from shared.time.ids import derived_id
 
 ASSESSMENTS_ROUTE = "POST /v1/patients/{id}/assessments"
@@ -24,8 +20,6 @@ PATIENTS_ROUTE = "POST /v1/patients"
 KEYLESS_WINDOW_S = 600
 _DAY_S = 86_400
 _KEY_MAX = 128
-_OPAQUE = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
-UNKNOWN_ROUTING: Mapping[str, Any] = Routing().model_dump(mode="json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,63 +35,6 @@ class Card:
         """The patient's programme track, where known."""
         track = self.routing.get("track")
         return track if isinstance(track, str) and track != "unknown" else None
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """One risk flag on its way: `accepted_s` since the epoch for the record, `accepted_mono_s` for its age."""
-
-    flag_id: str
-    programme_id: str
-    patient_id: str
-    level: Level
-    rule: str
-    source_id: str
-    accepted_s: float
-    accepted_mono_s: float
-    routing: Mapping[str, Any]
-    reporter: str | None = None
-    # Where its trace goes on; no part of what is flagged.
-    traceparent: str | None = None
-
-    def event(self) -> dict[str, Any]:
-        """The fields of RiskFlagged."""
-        return {
-            "flag_id": self.flag_id,
-            "programme_id": self.programme_id,
-            "patient_id": self.patient_id,
-            "level": self.level,
-            "rule": self.rule,
-            "source_id": self.source_id,
-            "accepted_at": iso(self.accepted_s),
-            "routing": self.routing,
-            "reporter": self.reporter,
-        }
-
-
-def kept(flag: Flag) -> dict[str, Any]:
-    """The flag as a pending express entry of its document."""
-    entry: dict[str, Any] = {"flag_id": flag.flag_id, "at": flag.accepted_s, "event": flag.event()}
-    return entry if flag.traceparent is None else entry | {"traceparent": flag.traceparent}
-
-
-def revived(entry: Mapping[str, Any], now_s: float, now_mono_s: float) -> Flag:
-    """The flag of a pending express entry, with its true age on this process's monotonic clock."""
-    event = entry["event"]
-    accepted_s = float(entry["at"])
-    return Flag(
-        flag_id=event["flag_id"],
-        programme_id=event["programme_id"],
-        patient_id=event["patient_id"],
-        level=event["level"],
-        rule=event["rule"],
-        source_id=event["source_id"],
-        accepted_s=accepted_s,
-        accepted_mono_s=now_mono_s - max(0.0, now_s - accepted_s),
-        routing=event["routing"],
-        reporter=event.get("reporter"),
-        traceparent=entry.get("traceparent"),
-    )
 
 
 def content_digest(content: Any, raw: bytes = b"") -> str:
@@ -134,8 +71,3 @@ def rejection_id(record: str, fingerprint: str) -> str:
 def flag_id(record: str, finding: Finding, safety_digest: str, now_s: float) -> str:
     """The id of the flag that this finding raises."""
     return derived_id(record, finding.rule, finding.level, safety_digest, str(int(now_s // _DAY_S)))
-
-
-def opaque_patient_id(told: str) -> str:
-    """The id under which a flag travels: the one told, or a derived one when it is no plain id (it may be a name)."""
-    return told if _OPAQUE.match(told) else derived_id("unreadable-patient", told)

@@ -7,8 +7,9 @@ from typing import Any
 from services.intake.domain import record, safety
 from services.intake.domain.answers import Fault, faults_of, settings_of
 from services.intake.domain.instrument import Instrument, Settings
-from services.intake.domain.record import Card, Flag
+from services.intake.domain.record import Card
 from services.intake.domain.registry import Registry
+from shared.contracts.flag import UNKNOWN_ROUTING, Flag, opaque_patient_id
 from shared.security.phi import Answers
 from shared.time.clock import epoch_s
 
@@ -106,7 +107,7 @@ class Sheet:
             source_id=self.record_id,
             accepted_s=self.accepted_s,
             accepted_mono_s=self.accepted_mono_s,
-            routing=record.UNKNOWN_ROUTING if card is None else card.routing,
+            routing=UNKNOWN_ROUTING if card is None else card.routing,
         )
 
 
@@ -121,7 +122,7 @@ def look(received: Received, registry: Registry, programme_id: str, now_s: float
     instrument = registry.find(name, content.get("instrument_version"))
     watched = instrument or registry.watched(name)
     settings, faults = settings_of(watched, content.get("context")) if watched is not None else ({}, ())
-    patient_id = record.opaque_patient_id(received.patient_id)
+    patient_id = opaque_patient_id(received.patient_id)
     key = _key(received, content, patient_id, now_s)
     record_id = record.record_id(programme_id, received.principal, patient_id, record.ASSESSMENTS_ROUTE, key)
     found = safety.findings(watched, answers, settings, finished=not draft) if watched is not None else ()

@@ -14,14 +14,15 @@ import structlog
 from services.intake.domain.answers import Fault
 from services.intake.domain.documents import DRAFT, Corrected
 from services.intake.domain.guidance import Guidance, GuidanceTable
-from services.intake.domain.record import Card, Flag, kept
+from services.intake.domain.record import Card
 from services.intake.domain.registry import Registry
 from services.intake.domain.sheet import Received, Sheet, look
 from services.intake.domain.task import TO_OPEN
 from services.intake.handlers.directory import Directory
-from services.intake.handlers.express import ExpressKeeper
 from services.intake.handlers.sheets import SheetSealer
-from services.intake.ports import AlreadyThere, Assessments, Delivery, Lanes, Outbox, RoutineBound, StoreSilent
+from services.intake.ports import AlreadyThere, Assessments, Outbox, RoutineBound, StoreSilent
+from shared.contracts.flag import Flag, kept
+from shared.contracts.flagging import Delivery, FlagWatch, Lanes
 from shared.telemetry.metrics import ANSWER_SECONDS, ANSWERS_ACCEPTED, FLAGS_RAISED
 from shared.time.clock import Clock
 
@@ -74,7 +75,7 @@ class AssessmentHandler:
         lanes: Lanes,
         assessments: Assessments,
         directory: Directory,
-        keeper: ExpressKeeper,
+        keeper: FlagWatch,
         sealer: SheetSealer,
         outbox: Outbox,
         tasks: Outbox,

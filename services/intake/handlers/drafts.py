@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from services.intake.domain.record import UNKNOWN_ROUTING, Flag, kept
 from services.intake.handlers.directory import Directory
-from services.intake.handlers.express import ExpressKeeper, already
-from services.intake.ports import Assessments, Lanes, StoreSilent
+from services.intake.ports import Assessments, StoreSilent
+from shared.contracts.flag import UNKNOWN_ROUTING, Flag, kept
+from shared.contracts.flagging import FlagWatch, Lanes, already
 from shared.telemetry.metrics import FLAGS_RAISED
 from shared.time.clock import Clock
 
@@ -21,7 +21,7 @@ class AbandonedDrafts:
         programme_id: str,
         assessments: Assessments,
         lanes: Lanes,
-        keeper: ExpressKeeper,
+        keeper: FlagWatch,
         directory: Directory,
         clock: Clock,
         after_s: float,

@@ -3,9 +3,10 @@
 import structlog
 
 from services.intake.domain.documents import Corrected, OwnKey, accepted_document, draft_document, rejected_document
-from services.intake.domain.record import Card, Flag
+from services.intake.domain.record import Card
 from services.intake.domain.sheet import Sheet
 from services.intake.ports import Document, KeySource
+from shared.contracts.flag import Flag
 from shared.security.keks import KeyUnavailable
 from shared.telemetry.metrics import SEALING_FAILURES
 

@@ -14,10 +14,8 @@ from services.intake.domain.sheet import Received
 from services.intake.gateways.bound import CountedBound
 from services.intake.gateways.files import load_guidance
 from services.intake.gateways.instruments import load_registry
-from services.intake.gateways.lanes import CrisisLanes
 from services.intake.handlers.assessments import AnswerSettings, AssessmentHandler, Word
 from services.intake.handlers.directory import Directory
-from services.intake.handlers.express import ExpressKeeper, RescanSettings
 from services.intake.handlers.forgetting import ForgettingHandler
 from services.intake.handlers.patients import PatientHandler
 from services.intake.handlers.rewrap import Rewrapper
@@ -27,6 +25,8 @@ from services.intake.projections import MongoCases
 from services.intake.queries import Queries, TaskQueries
 from services.intake.repository import MongoAssessments, MongoPatients, MongoTasks
 from shared.bus.express import Item
+from shared.bus.keeper import ExpressKeeper, RescanSettings
+from shared.bus.lanes import CrisisLanes
 from shared.bus.wire import LaneFailed
 from shared.security.keks import Keks, KeyUnavailable, fresh_kek_line
 from shared.security.phi import Answers
@@ -197,7 +197,7 @@ class House:
 
     def restart(self) -> None:
         """A new process over the same store: nothing in memory is left."""
-        self.lanes = CrisisLanes(self.replicas, self.bus, "test", self.clock)
+        self.lanes = CrisisLanes(self.replicas, self.bus, "test", self.clock, "vigil/intake")
         self.directory = Directory(self.patients, 1000)
         self.keeper = ExpressKeeper(self.lanes, self.assessments, self.clock, RescanSettings(rescan_s=0.0))
         self.handler = AssessmentHandler(

@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 
 from services.intake.domain.cases import SETTLED_MAX, CaseEvent, PatientCases, cases_of, document_of
 from services.intake.handlers.cases import CONFLICTS_MAX, CaseHandler
-from services.intake.handlers.express import ExpressKeeper, RescanSettings
 from services.intake.ports import Conflict, StoreSilent
 from services.intake.projections import MongoCases
 from services.intake.subscribers import GROUP, subscriptions
 from shared.bus.delivery import Unavailable
+from shared.bus.keeper import ExpressKeeper, RescanSettings
 from shared.contracts.crisis import CaseOpened, CaseResolved, FlagJoined
 from shared.contracts.envelope import Envelope
 from shared.contracts.levels import LEVELS, Level
 from shared.contracts.topics import CASES
+from shared.storage.errors import StoreUnavailable
 from shared.storage.memory import MemoryDocuments
 from shared.time.clock import iso
 from tests.unit.intake.house import House
@@ -234,7 +235,7 @@ class Known:
 
     async def known(self, flags: Mapping[str, str]) -> set[str]:
         if self.silent:
-            raise StoreSilent
+            raise StoreUnavailable("timeout")
         return self.flags & set(flags)
 
 

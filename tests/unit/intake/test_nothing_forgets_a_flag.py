@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.intake.ports import StoreSilent
+from shared.storage.errors import StoreUnavailable
 from shared.time.clock import ManualClock
 from tests.unit.intake.house import House
 from tests.unit.intake.test_answers import flag_id_of
@@ -168,7 +168,7 @@ async def test_a_flag_of_the_future_is_sent_too() -> None:
 async def test_a_silent_store_is_said_to_the_timer() -> None:
     house = House()
     house.sheets.silent = True
-    with pytest.raises(StoreSilent):
+    with pytest.raises(StoreUnavailable):
         await house.keeper.rescan_once()
 
 

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.domain.documents import OwnKey, accepted_document, draft_document, rejected_document
-from services.intake.domain.record import Card, kept, opaque_patient_id, revived
+from services.intake.domain.record import Card
 from services.intake.domain.sheet import Received, Sheet, look
 from services.intake.gateways.instruments import load_registry
 from shared.contracts.assessment import AssessmentCompleted
+from shared.contracts.flag import kept, opaque_patient_id, revived
 from shared.contracts.risk import RiskFlagged
 from shared.security.phi import Answers
 from shared.security.sealing import DataKey

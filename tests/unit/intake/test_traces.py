@@ -9,11 +9,11 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from services.intake.domain.record import UNKNOWN_ROUTING, Flag, kept, revived
-from services.intake.gateways.lanes import CrisisLanes
 from shared.bus.express import Item
+from shared.bus.lanes import CrisisLanes
 from shared.bus.wire import LaneFailed
 from shared.contracts.envelope import envelope_of
+from shared.contracts.flag import UNKNOWN_ROUTING, Flag, kept, revived
 from shared.telemetry import otlp
 from shared.telemetry.traces import TraceSettings, configure_traces, read_traceparent, span, stop_traces
 from shared.time.clock import SystemClock
@@ -55,7 +55,7 @@ class Lanes:
         self.express: list[dict[str, Any]] = []
         self.kafka: list[tuple[bytes, Sequence[tuple[str, bytes]]]] = []
         self._refuses = refuses
-        self.lanes = CrisisLanes([self, self], self, "vigil", SystemClock())
+        self.lanes = CrisisLanes([self, self], self, "vigil", SystemClock(), "vigil/intake")
 
     def submit(self, item: Item) -> "asyncio.Future[Mapping[str, Any]]":
         self.express.append(item.wire(2.0))

@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from services.intake.domain.record import revived
-from services.intake.ports import Assessments, Delivery, KnownFlags, Lanes, PendingFlag, StoreSilent
+from shared.contracts.flag import revived
+from shared.contracts.flagging import Delivery, KnownFlags, Lanes, already
+from shared.storage.errors import StoreUnavailable
+from shared.storage.pending import PendingFlag
 from shared.telemetry.metrics import EXPRESS_OLDEST_PENDING_S, EXPRESS_PENDING, EXPRESS_RESENT
 from shared.time.clock import Clock
 
@@ -24,26 +27,37 @@ class RescanSettings:
 DEFAULT = RescanSettings()
 
 
+class PendingEntries(Protocol):
+    """Where the entries are: `shared.storage.pending.PendingFlags`. Every method raises StoreUnavailable."""
+
+    async def pending(self, after_s: float, limit: int) -> Sequence[PendingFlag]: ...
+    async def count_pending(self, limit: int) -> int: ...
+    async def clear_pending(self, cleared: Sequence[tuple[str, str, str]]) -> None: ...
+
+
 class ExpressKeeper:
-    """Watches flags from their document's write to both confirmations."""
+    """The port FlagWatch; `name` tells the collection in metrics."""
 
     def __init__(
         self,
         lanes: Lanes,
-        assessments: Assessments,
+        entries: PendingEntries,
         clock: Clock,
         settings: RescanSettings = DEFAULT,
         cases: KnownFlags | None = None,
+        *,
+        name: str = "assessments",
     ) -> None:
         self._lanes = lanes
-        self._assessments = assessments
+        self._entries = entries
         self._clock = clock
         self._settings = settings
         self._cases = cases
+        self._name = name
         self._to_clear: dict[tuple[str, str, str], None] = {}
         self._scanned_to_s = 0.0
 
-    def watch(self, delivery: Delivery, stored: "asyncio.Future[str]") -> None:
+    def watch(self, delivery: Delivery, stored: "asyncio.Future[str]", shard: str | None = None) -> None:
         """Clear the pending entry once its document is stored (the future's result is its id) and both lanes have confirmed,
         whichever comes last."""
 
@@ -51,27 +65,28 @@ class ExpressKeeper:
             if not (stored.done() and delivery.settled.done()) or stored.cancelled() or stored.exception() is not None:
                 return
             if delivery.settled.result():
-                self._to_clear[stored.result(), delivery.flag.patient_id, delivery.flag.flag_id] = None
+                flag = delivery.flag
+                self._to_clear[stored.result(), flag.patient_id if shard is None else shard, flag.flag_id] = None
 
         stored.add_done_callback(look)
         delivery.settled.add_done_callback(look)
 
     async def clear_once(self) -> int:
-        """Clear what both lanes have confirmed; how many entries. Raises StoreSilent, then they are tried again."""
+        """Clear what both lanes have confirmed; how many entries. Raises StoreUnavailable, then they are tried again."""
         batch = list(self._to_clear)[: self._settings.batch_max]
         if not batch:
             return 0
-        await self._assessments.clear_pending(batch)
+        await self._entries.clear_pending(batch)
         for cleared in batch:
             self._to_clear.pop(cleared, None)
             self._lanes.forget(cleared[2])
         return len(batch)
 
     async def rescan_once(self) -> int:
-        """Send a page of the flags that wait again, the next page next time; how many. Raises StoreSilent."""
+        """Send a page of the flags that wait again, the next page next time; how many. Raises StoreUnavailable."""
         now_s, now_mono_s = self._clock.now_s(), self._clock.monotonic_s()
         from_start = self._scanned_to_s == 0.0
-        page = await self._assessments.pending(self._scanned_to_s, self._settings.batch_max)
+        page = await self._entries.pending(self._scanned_to_s, self._settings.batch_max)
         whole = len(page) < self._settings.batch_max
         # In pages that go round: flags that nobody takes must not hide the younger ones behind them.
         self._scanned_to_s = 0.0 if whole else float(page[-1].entry["at"])
@@ -79,17 +94,17 @@ class ExpressKeeper:
         due = [found for found in page if not 0.0 <= now_s - float(found.entry["at"]) < self._settings.rescan_s]
         known = await self._in_a_case(due)
         for found in due:
-            if str(found.entry["flag_id"]) in known:
-                self._to_clear[found.document_id, found.patient_id, str(found.entry["flag_id"])] = None
-                continue
-            flag = revived(found.entry, now_s, now_mono_s)
-            if (found.document_id, found.patient_id, flag.flag_id) not in self._to_clear:
-                self.watch(self._lanes.resend(flag), already(found.document_id))
+            where = (found.document_id, found.shard, found.flag_id)
+            if found.flag_id in known:
+                self._to_clear[where] = None
+            elif where not in self._to_clear:
+                self.watch(self._lanes.resend(revived(found.entry, now_s, now_mono_s)), already(found.document_id), found.shard)
                 EXPRESS_RESENT.inc()
         if from_start:
-            waiting = len(due) if whole else await self._assessments.count_pending(self._settings.counted_max)
-            EXPRESS_PENDING.set(waiting)
-            EXPRESS_OLDEST_PENDING_S.set(max(0.0, now_s - float(due[0].entry["at"])) if due else 0.0)
+            waiting = len(due) if whole else await self._entries.count_pending(self._settings.counted_max)
+            EXPRESS_PENDING.labels(self._name).set(waiting)
+            oldest_s = now_s - float(due[0].entry["at"]) if due else 0.0
+            EXPRESS_OLDEST_PENDING_S.labels(self._name).set(max(0.0, oldest_s))
         return len(due)
 
     async def _in_a_case(self, due: Sequence[PendingFlag]) -> Collection[str]:
@@ -97,14 +112,7 @@ class ExpressKeeper:
         if not due or self._cases is None:
             return ()
         try:
-            return await self._cases.known({str(found.entry["flag_id"]): found.patient_id for found in due})
-        except StoreSilent:
+            return await self._cases.known({found.flag_id: str(found.entry["event"]["patient_id"]) for found in due})
+        except StoreUnavailable:
             # Sending once more is never wrong.
             return ()
-
-
-def already(document_id: str) -> "asyncio.Future[str]":
-    """What `watch` waits for, of a document that is stored."""
-    stored: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    stored.set_result(document_id)
-    return stored

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import orjson
 
-from services.intake.domain.record import Card, Flag
-from services.intake.ports import Delivery
 from shared.bus.express import Item
 from shared.bus.wire import LaneFailed
 from shared.contracts.envelope import Envelope, headers_of
+from shared.contracts.flag import Flag
+from shared.contracts.flagging import Delivery, Knows
 from shared.contracts.risk import RiskFlagged
 from shared.contracts.topics import RISK
 from shared.telemetry.metrics import LANE_CONFIRM_SECONDS, LANE_FAILURES
@@ -21,7 +21,6 @@ from shared.time.clock import Clock, iso
 
 # Partial confirmations remembered between two tries of a flag that waits for its second lane.
 REMEMBERED_MAX = 100_000
-SOURCE = "vigil/intake"
 _EXPRESS: Mapping[str, Value] = {
     "messaging.system": "vigil_express",
     "messaging.operation.name": "send",
@@ -61,17 +60,20 @@ class BusSender(Protocol):
 
 
 class CrisisLanes:
-    """The port Lanes over pumps and producer."""
+    """The port Lanes over pumps and producer; `source` is who raises the flags, as their events tell it: `vigil/<service>`."""
 
-    def __init__(self, receivers: Sequence[ExpressReceiver], bus: BusSender, topic_prefix: str, clock: Clock) -> None:
+    def __init__(
+        self, receivers: Sequence[ExpressReceiver], bus: BusSender, topic_prefix: str, clock: Clock, source: str
+    ) -> None:
         self._receivers = tuple(receivers)
         self._bus = bus
         self._topic = RISK.full_name(topic_prefix)
         self._clock = clock
+        self._source = source
         self._under_way: dict[str, Delivery] = {}
         self._heard: OrderedDict[str, tuple[bool, bool]] = OrderedDict()
 
-    def strike(self, flag: Flag, routed: "asyncio.Future[Card | None] | None" = None, within_s: float = 0.0) -> Delivery:
+    def strike(self, flag: Flag, routed: "asyncio.Future[Knows | None] | None" = None, within_s: float = 0.0) -> Delivery:
         """Hand the flag to both lanes now, or with its routing codes when they come within `within_s`."""
         delivery = Delivery(_traced(flag))
         self._under_way[flag.flag_id] = delivery
@@ -110,7 +112,7 @@ class CrisisLanes:
         """Drop what is remembered of a flag whose pending entry is gone."""
         self._heard.pop(flag_id, None)
 
-    def _go(self, delivery: Delivery, routed: "asyncio.Future[Card | None] | None", *, kafka: bool, express: bool) -> None:
+    def _go(self, delivery: Delivery, routed: "asyncio.Future[Knows | None] | None", *, kafka: bool, express: bool) -> None:
         flag = delivery.flag
         card = routed.result() if _came(routed) and routed is not None else None
         if card is not None:
@@ -127,7 +129,7 @@ class CrisisLanes:
                 waits.append(told)
         if kafka:
             sending = self._kafka_span(flag)
-            headers = _headers(flag, sending.traceparent)
+            headers = self._headers(flag, sending.traceparent)
             sent = self._bus.send(self._topic, flag.patient_id.encode(), orjson.dumps(item.event), headers)
             sending.ends_with(sent)
             sent.add_done_callback(lambda done: self._on_kafka(delivery, done, handed_s))
@@ -150,6 +152,19 @@ class CrisisLanes:
             return NOTHING
         attributes = {**_KAFKA, "messaging.destination.name": self._topic, "messaging.message.id": flag.flag_id}
         return span(f"send {self._topic}", "producer", parent=flag.traceparent, lane="crisis", attributes=attributes)
+
+    def _headers(self, flag: Flag, traceparent: str | None) -> list[tuple[str, bytes]]:
+        return headers_of(
+            Envelope(
+                id=flag.flag_id,
+                type=RiskFlagged.TYPE,
+                source=self._source,
+                time=iso(flag.accepted_s),
+                subject=flag.patient_id,
+                programme_id=flag.programme_id,
+                traceparent=traceparent,
+            )
+        )
 
     def _on_express(self, delivery: Delivery, done: "asyncio.Future[Mapping[str, Any]]", handed_s: float) -> None:
         error = None if done.cancelled() else done.exception()
@@ -194,7 +209,7 @@ class CrisisLanes:
             delivery.settled.set_result(delivery.confirmed)
 
 
-def _came(routed: "asyncio.Future[Card | None] | None") -> bool:
+def _came(routed: "asyncio.Future[Knows | None] | None") -> bool:
     return routed is not None and routed.done() and not routed.cancelled() and routed.exception() is None
 
 
@@ -205,17 +220,3 @@ def _traced(flag: Flag) -> Flag:
     request = current()
     request.keep()
     return replace(flag, traceparent=request.traceparent)
-
-
-def _headers(flag: Flag, traceparent: str | None) -> list[tuple[str, bytes]]:
-    return headers_of(
-        Envelope(
-            id=flag.flag_id,
-            type=RiskFlagged.TYPE,
-            source=SOURCE,
-            time=iso(flag.accepted_s),
-            subject=flag.patient_id,
-            programme_id=flag.programme_id,
-            traceparent=traceparent,
-        )
-    )
