@@ -36,4 +36,4 @@ async def test_a_moderate_answer_sends_a_text_and_rings_no_voice(clinic: Clinic)
     assert (answer.status, answer.level) == (201, "moderate")
 
     await clinic.ana.is_paged(answer, "sms", level="moderate")
-    await clinic.ana.is_left_alone(for_s=1.0, about=answer)
+    await clinic.ana.is_left_alone(for_s=1.0, about=answer, channel="voice")

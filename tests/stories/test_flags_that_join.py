@@ -22,8 +22,8 @@ async def test_a_second_equal_flag_pages_the_owner_and_nobody_else(clinic: Clini
     assert second.flag_id != first.flag_id
     for channel in ("sms", "voice"):
         await clinic.ana.is_paged(second, channel, level="high")
-    cases = await clinic.both_see(patient, code=first.code, owner="ana")
-    assert all({flag["flag_id"] for flag in case["flags"]} == {first.flag_id, second.flag_id} for case in cases)
+    await clinic.both_see(patient, code=first.code, owner="ana")
+    await clinic.both_hold(patient, first, second)
     assert not await clinic.ben.phone.pages()
     await clinic.ana.replies(second.code)
     await clinic.both_see(patient, state="owned")
@@ -72,9 +72,9 @@ async def test_two_patients_are_two_cases_also_under_one_idempotency_key(clinic:
     for answer in (one, two):
         for channel in ("sms", "voice"):
             await clinic.ana.is_paged(answer, channel)
-    [mine] = await clinic.cases_of(first)
-    [theirs] = await clinic.cases_of(second)
-    assert mine["case_id"] != theirs["case_id"]
+    for mine, theirs in zip(await clinic.both_hold(first, one), await clinic.both_hold(second, two), strict=True):
+        assert mine["case_id"] != theirs["case_id"]
+    assert [len(await clinic.cases_of(patient)) for patient in (first, second)] == [1, 1]
     await clinic.acknowledge(first)
     await clinic.both_see(first, owner="ana")
     await clinic.both_see(second, owner=None)
@@ -90,6 +90,7 @@ async def test_a_flag_after_the_close_opens_a_new_case(clinic: Clinic) -> None:
 
     for channel in ("sms", "voice"):
         await clinic.ana.is_paged(second, channel)
+    await clinic.both_hold(patient, second)
     for cases in await clinic.on_both(lambda replica: clinic.cases_of(patient, replica)):
         assert [[flag["flag_id"] for flag in case["flags"]] for case in cases] == [[first.flag_id], [second.flag_id]]
         assert [case["state"] == "closed" for case in cases] == [True, False]

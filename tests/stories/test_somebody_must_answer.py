@@ -70,7 +70,7 @@ async def test_with_nobody_on_call_the_next_step_and_the_fallback_pool_ring_at_o
                 page = await person.is_paged(answer, channel)
                 assert clinic.since_ms(answer, page) < clinic.step_s * 1000
         await clinic.both_see(patient, state="received")
-        assert "gap" in {line["kind"] for line in await clinic.timeline_of(patient)}
+        await clinic.timeline_tells(patient, "gap")
 
         await clinic.close_everything()
         await clinic.expect_no_surprises()

@@ -45,7 +45,7 @@ async def test_whoever_takes_over_tonight_is_paged_and_with_nobody_left_the_next
         for channel in ("sms", "voice"):
             page = await clinic.sue.is_paged(answer, channel)
             assert clinic.since_ms(answer, page) < clinic.step_s * 1000
-        assert "gap" in {line["kind"] for line in await clinic.timeline_of(second)}
+        await clinic.timeline_tells(second, "gap")
         await clinic.close_everything()
         await clinic.expect_no_surprises()
 

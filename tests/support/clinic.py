@@ -21,7 +21,7 @@ from tests.support.people import FIRST_PAGE_S, HEARD_S, Answer, Clinician, Patie
 __all__ = ["EARLY_MS", "ECHO_MS", "FIRST_PAGE_S", "HEARD_S", "SETTLING_MS", "Answer", "Clinic", "Clinician", "Patient", "Told"]
 
 # What was on its way when an acknowledgement was heard may still arrive.
-SETTLING_MS = 250.0
+SETTLING_MS = 1_000.0
 # At least once is the promise: a stalled machine may make both replicas page, within this time of each other and not again.
 ECHO_MS = 1_500.0
 # A step may not begin early; clocks of two processes agree to less than this.
@@ -116,10 +116,8 @@ class Clinic:
         return list(told.body["items"])
 
     async def case_of(self, patient: Patient, replica: int = 0) -> dict[str, Any]:
-        """The patient's newest case; fails when there is none."""
-        cases = await self.cases_of(patient, replica)
-        assert cases, f"crisis-{replica} knows no case of this patient"
-        return cases[-1]
+        """The patient's newest case, once this replica knows of one: a page may have been the other one's."""
+        return await self.sees(patient, replica)
 
     async def timeline_of(self, patient: Patient, replica: int = 0) -> list[dict[str, Any]]:
         """The lines of the newest case's timeline."""
@@ -127,6 +125,20 @@ class Clinic:
         told = await self.crisis("GET", f"/v1/cases/{case['case_id']}/timeline", replica=replica)
         assert told.status == 200, f"timeline: {told.status} {told.body}"
         return list(told.body["items"])
+
+    async def timeline_tells(self, patient: Patient, *kinds: str, replica: int = 0) -> list[dict[str, Any]]:
+        """The timeline of the newest case, once it has a line of each of these kinds: whichever replica did it wrote them down."""
+        lines: list[dict[str, Any]] = []
+
+        async def told() -> bool:
+            lines[:] = await self.timeline_of(patient, replica)
+            return set(kinds) <= {line["kind"] for line in lines}
+
+        def silent() -> str:
+            return f"crisis-{replica} tells of {kinds} in the timeline; it tells {[line['kind'] for line in lines]}"
+
+        await self.eventually(told, HEARD_S, silent)
+        return lines
 
     async def does(
         self, what: str, patient: Patient, body: Mapping[str, Any] | None = None, *, by: str = "ana", replica: int = 0
@@ -213,6 +225,19 @@ class Clinic:
         """The newest case, once every replica tells it with these fields."""
         return await self.on_both(lambda replica: self.sees(patient, replica, within_s, **fields))
 
+    async def both_hold(self, patient: Patient, *answers: Answer) -> list[dict[str, Any]]:
+        """The newest case, once every replica tells it with exactly the flags of these answers."""
+        wanted, told = sorted(answer.flag_id for answer in answers), dict[int, list[str]]()
+
+        async def held() -> bool:
+            for replica in self.replicas:
+                case = await self.case_of(patient, replica)
+                told[replica] = sorted(flag["flag_id"] for flag in case["flags"])
+            return all(flags == wanted for flags in told.values())
+
+        await self.eventually(held, HEARD_S, lambda: f"every replica's case has the flags {wanted}; it has {told}")
+        return await self.on_both(lambda replica: self.case_of(patient, replica))
+
     async def both_are_quiet(self, patient: Patient, for_s: float = 60.0) -> None:
         """No replica means to ring about this patient for so long."""
 
@@ -255,6 +280,15 @@ class Clinic:
     def acted(self) -> None:
         """Somebody has just taken or closed a case: from now on no further step has a reason to begin."""
         self._acts_ms.append(self.now_ms())
+
+    async def leaves_alone(self, person: Clinician, for_s: float, about: Answer | None, channel: str | None) -> None:
+        """No (further) such page reaches this phone for so long (a real wait); an echo of one that did is none."""
+        await self.clock.sleep(for_s)
+        everything = await self.phone.pages()
+        for page in await person.phone.unexpected():
+            concerned = (about is None or page.code == about.code) and channel in (None, page.channel)
+            if concerned and not _is_echo(page, everything):
+                await self.fail(f"{person.id} was paged although no page was expected for {for_s:g} s: {page.body!r}")
 
     async def listens(self, for_s: float) -> None:
         """Nothing unexpected reaches a phone for so long (a real wait)."""

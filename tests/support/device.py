@@ -203,6 +203,11 @@ class Device:
         """All pages on this phone, consumed or not."""
         return [page_of(item) for item in await self.phone.items(self.number) if item["kind"] == "page"]
 
+    async def unexpected(self) -> list[Page]:
+        """The pages on this phone that no expectation has consumed."""
+        items = [item for item in await self.phone.items(self.number) if item["seq"] not in self._consumed]
+        return [page_of(item) for item in items if item["kind"] == "page"]
+
     async def consume_all(self) -> list[Page]:
         """Take note of all that is on the phone; returns the pages that nobody had expected."""
         items = [item for item in await self.phone.items(self.number) if item["seq"] not in self._consumed]

@@ -117,7 +117,7 @@ class Clinician:
 
     async def is_left_alone(self, for_s: float, about: Answer | None = None, channel: str | None = None) -> None:
         """No (further) page reaches the phone for so long."""
-        await self.phone.expect_no_page(for_s, about.code if about else None, channel)
+        await self.clinic.leaves_alone(self, for_s, about, channel)
 
     async def replies(self, text: str) -> str:
         """Text our number; returns what came back."""
