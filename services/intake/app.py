@@ -16,8 +16,10 @@ from fastapi import Request
 from starlette.types import ASGIApp
 
 from services.intake.api.assessments import ANSWERS_PATH, assessments_router, post_answers
+from services.intake.api.assignments import assignments_router
 from services.intake.api.drafts import drafts_router
 from services.intake.api.patients import patients_router
+from services.intake.api.plan import plan_router
 from services.intake.api.tasks import tasks_router
 from services.intake.domain.task import TO_OPEN
 from services.intake.gateways.bound import CountedBound
@@ -25,38 +27,41 @@ from services.intake.gateways.bus import opener, publisher
 from services.intake.gateways.files import load_guidance
 from services.intake.gateways.instruments import load_registry, say_what_is_refused
 from services.intake.handlers.assessments import AnswerSettings, AssessmentHandler
+from services.intake.handlers.assignments import AssignmentHandler
 from services.intake.handlers.cases import CaseHandler
+from services.intake.handlers.changes import PatientChanges
 from services.intake.handlers.directory import Directory
 from services.intake.handlers.drafts import AbandonedDrafts
 from services.intake.handlers.forgetting import ForgettingHandler
 from services.intake.handlers.patients import PatientHandler
+from services.intake.handlers.plan import PlanHandler
 from services.intake.handlers.rewrap import Rewrapper
 from services.intake.handlers.sheets import SheetSealer
 from services.intake.handlers.tasks import TaskHandler
-from services.intake.ports import StoreSilent
+from services.intake.handlers.work import WorkHandler
 from services.intake.projections import MongoCases
-from services.intake.queries import Queries, TaskQueries
+from services.intake.queries import AssignmentQueries, Queries, TaskQueries
 from services.intake.repository import MongoAssessments, MongoPatients, MongoTasks, prepare_outbox
 from services.intake.settings import IntakeSettings
 from services.intake.subscribers import subscriptions
 from services.intake.timers import StoreWatch, every, express_timers, key_timers, until_done
 from shared.bus.keeper import ExpressKeeper, RescanSettings
 from shared.chassis.direct import DirectRoutes
+from shared.chassis.flags import WaySettings, crisis_way
 from shared.chassis.http import make_app
 from shared.chassis.outside import Outside, Servers
 from shared.chassis.process import Composed, serve_process
 from shared.chassis.reading import reading
 from shared.chassis.service import run
-from shared.chassis.flags import WaySettings, crisis_way
 from shared.chassis.settings import DeploymentSettings
 from shared.security.auth import TokenVerifier
 from shared.security.keks import KekFile
 from shared.storage.documents import Store
+from shared.storage.errors import StoreUnavailable
 from shared.storage.outbox import MongoOutbox, Relay, RelaySettings
 from shared.time.clock import Clock, SystemClock
 
 STOP_S = 2.0
-from shared.storage.errors import StoreUnavailable
 SYSTEM_CLOCK = SystemClock()
 _log = structlog.get_logger(__name__)
 Wrap = Callable[[str, Any], Any]
@@ -135,7 +140,7 @@ class _Intake:
                 self.keks, self.rewrapper, self.clock, look_s=self.settings.kek_look_s, rewrap_s=self.settings.rewrap_s
             ),
         )
-        heard = subscriptions(CaseHandler(self.cases))
+        heard = subscriptions(CaseHandler(self.cases), WorkHandler(self.task_handler, self.patients, self.clock))
         self.reader = await self.stack.enter_async_context(
             reading(self.outside, "intake", heard, self.deployment.topic_prefix, self.clock)
         )
@@ -227,6 +232,7 @@ class _Intake:
         )
         self.task_queries = TaskQueries(self.tasks, self.bound, within_s=settings.routine_answer_s, page_max=settings.page_max)
         self._build_patients(directory)
+        self._build_programme()
 
     def _build_patients(self, directory: Directory) -> None:
         within_s = self.settings.routine_answer_s
@@ -260,6 +266,17 @@ class _Intake:
             batch_max=self.settings.rewrap_batch,
         )
 
+    def _build_programme(self) -> None:
+        within_s, sheets = self.settings.routine_answer_s, self.mongo_assessments
+        changes = PatientChanges(self.patients, self.relay_of_patients, self.bound, within_s=within_s)
+        self.plan_handler = PlanHandler(changes, sheets, self.cases, self.keks, self.clock)
+        self.assignment_handler = AssignmentHandler(
+            changes, sheets, self.loaded.registry, self.bound, self.clock, within_s=within_s
+        )
+        self.assignment_queries = AssignmentQueries(
+            self.patients, sheets, self.bound, self.clock, within_s=within_s, page_max=self.settings.page_max
+        )
+
     def _app(self) -> ASGIApp:
         verifier = TokenVerifier(self.deployment.dev_issuer_key_file.read_bytes())
         app = make_app(
@@ -273,6 +290,9 @@ class _Intake:
         post = post_answers(self.assessment_handler, verifier)
         app.include_router(assessments_router(post, self.queries, verifier, self.guidance))
         app.include_router(patients_router(self.patient_handler, self.forgetting, self.queries, verifier))
+        programme_id = self.deployment.programme_id
+        app.include_router(plan_router(self.plan_handler, programme_id, verifier))
+        app.include_router(assignments_router(self.assignment_handler, self.assignment_queries, programme_id, verifier))
         app.include_router(drafts_router(self.assessment_handler, self.queries, verifier, self.guidance))
         app.include_router(tasks_router(self.task_handler, self.task_queries, verifier))
         direct = {("POST", ANSWERS_PATH): post}

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from services.intake.domain.assignments import Answered
 from services.intake.domain.cases import PatientCases
 from services.intake.domain.record import Card
 from shared.security.keks import Keks
@@ -77,6 +78,15 @@ class Assessments(Protocol):
         ...
 
 
+class AnsweredSheets(Protocol):
+    """Sheets that were accepted and scored."""
+
+    async def answered(self, patient_id: str, instruments: Sequence[str], since_s: float) -> Sequence[Answered]:
+        """A patient's sheets of these instruments since then, corrections not among them, the earliest first; raises
+        StoreSilent."""
+        ...
+
+
 class Patients(Protocol):
     """Enrolled patients."""
 
@@ -119,7 +129,7 @@ class OpenCases(Protocol):
 
 
 class Tasks(Protocol):
-    """What sheets have left for a human."""
+    """What sheets and events have left for a human."""
 
     async def insert(self, document: Document) -> None:
         """Open a task; raises AlreadyThere, StoreSilent."""

@@ -8,11 +8,14 @@ from typing import Any, TypeVar
 import orjson
 
 from services.intake.bounded import bounded
+from services.intake.domain import assignments
 from services.intake.domain.documents import ANSWERS, DRAFT, SENT, SETTINGS, UNSCORED, draft_id
 from services.intake.domain.patient import is_forgotten, opened_consents, opened_contacts
+from services.intake.domain.plan import programme_shown
 from services.intake.domain.task import task_shown
-from services.intake.ports import Assessments, Document, KeySource, Patients, RoutineBound, Tasks
+from services.intake.ports import AnsweredSheets, Assessments, Document, KeySource, Patients, RoutineBound, Tasks
 from shared.security.sealing import DataKey
+from shared.time.clock import Clock, epoch_s
 
 Result = TypeVar("Result")
 
@@ -52,6 +55,8 @@ class Queries:
         told = {name: found.get(name) for name in names}
         key = self._keys.current().unwrap(patient_id, found["key"])
         told["consents"] = opened_consents(found, key)
+        if with_contacts:
+            told |= programme_shown(found, key)
         return told | opened_contacts(found, key) if with_contacts else told
 
     async def assessment(self, assessment_id: str) -> dict[str, Any] | None:
@@ -116,6 +121,52 @@ class TaskQueries:
         page = found[: self._page_max]
         following = _cursor(page[-1], "opened_s") if len(found) > self._page_max else None
         return {"items": [task_shown(task) for task in page], "next": following}
+
+
+class AssignmentQueries:
+    """Reads of assignments. Raises StoreSilent and Busy."""
+
+    def __init__(
+        self,
+        patients: Patients,
+        sheets: AnsweredSheets,
+        bound: RoutineBound,
+        clock: Clock,
+        *,
+        within_s: float,
+        page_max: int,
+    ) -> None:
+        self._patients = patients
+        self._sheets = sheets
+        self._bound = bound
+        self._clock = clock
+        self._within_s = within_s
+        self._page_max = page_max
+
+    async def page(self, patient_id: str, state: str | None, cursor: str | None) -> dict[str, Any] | None:
+        """A page of a patient's assignments, the one that begins last first: `{items, next}`; None when there is no such patient,
+        or none any more. Raises BadCursor."""
+        before = _place(cursor)
+        found = await bounded(self._shown(patient_id), self._bound, self._within_s)
+        if found is None:
+            return None
+        items = [one for one in found if state in (None, one["state"]) and (before is None or _begins(one) < before)]
+        page = items[: self._page_max]
+        following = (
+            _cursor({"_id": page[-1]["assignment_id"], "at": _begins(page[-1])[0]}, "at") if items[len(page) :] else None
+        )
+        return {"items": page, "next": following}
+
+    async def _shown(self, patient_id: str) -> list[Document] | None:
+        found = await self._patients.load(patient_id)
+        if found is None or is_forgotten(found):
+            return None
+        sheets = await self._sheets.answered(patient_id, *assignments.asked(found))
+        return assignments.shown(found, sheets, self._clock.now_s())
+
+
+def _begins(assignment: Mapping[str, Any]) -> tuple[float, str]:
+    return epoch_s(assignment["due_from"]), assignment["assignment_id"]
 
 
 def shown(document: Mapping[str, Any], key: DataKey | None) -> dict[str, Any]:

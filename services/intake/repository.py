@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from services.intake.domain.assignments import Answered
+from services.intake.domain.documents import UNSCORED
 from services.intake.domain.patient import card_of
 from services.intake.domain.record import Card
 from services.intake.ports import AlreadyThere, Document, StoreSilent
@@ -10,10 +12,13 @@ from shared.security.sealing import WRAPPED
 from shared.storage.documents import Documents
 from shared.storage.errors import DuplicateKey, StoreUnavailable
 from shared.storage.outbox import MongoOutbox, carry_trace
+from shared.storage.pending import FLAGS_REMEMBERED, PendingFlags
 
 Result = TypeVar("Result")
-from shared.storage.pending import FLAGS_REMEMBERED, PendingFlags
 KEYS_PAGE = 100
+# Sheets that are looked through for a patient's assignments, the earliest first: beyond it what was answered looks unanswered,
+# and somebody asks.
+ANSWERED_MAX = 1_000
 
 
 class MongoAssessments(PendingFlags):
@@ -70,6 +75,23 @@ class MongoAssessments(PendingFlags):
         if before is not None:
             query["$or"] = _older("accepted_s", *before)
         return await _heard(self._reads.find(query, limit=limit, sort=[("accepted_s", -1), ("_id", -1)]))
+
+    async def answered(self, patient_id: str, instruments: Sequence[str], since_s: float) -> Sequence[Answered]:
+        """The port AnsweredSheets."""
+        if not instruments:
+            return []
+        query: Document = {"patient_id": patient_id, "rejected": None, "accepted_s": {"$gte": since_s}}
+        fields = dict.fromkeys(("instrument", "accepted_s", "status", "corrects"), 1)
+        found = await _heard(
+            self._reads.find(
+                query | {"instrument": {"$in": list(instruments)}}, limit=ANSWERED_MAX, sort=[("accepted_s", 1)], fields=fields
+            )
+        )
+        return [
+            Answered(one["instrument"], one["accepted_s"], one["_id"])
+            for one in found
+            if one["status"] != UNSCORED and not one.get("corrects")
+        ]
 
     async def save_draft(self, document: Document) -> None:
         """Put a draft in the place of the one before it; its flags and its pending entries are only added to."""

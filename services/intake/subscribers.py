@@ -19,14 +19,11 @@ GROUP = "intake"
 SETTLE_S = 0.5
 
 
-def subscriptions(cases: CaseHandler, work: WorkHandler | None = None) -> tuple[Subscription, ...]:
+def subscriptions(cases: CaseHandler, work: WorkHandler) -> tuple[Subscription, ...]:
     """What intake hears: case openings, joined flags and closings; missed sessions, follow-ups, patients out of reach."""
     heard = _waiting_for_the_store(cases.heard)
-    of_cases = Subscription(CASES, GROUP, {CaseOpened: heard, FlagJoined: heard, CaseResolved: heard}, SETTLE_S)
-    if work is None:
-        return (of_cases,)
     return (
-        of_cases,
+        Subscription(CASES, GROUP, {CaseOpened: heard, FlagJoined: heard, CaseResolved: heard}, SETTLE_S),
         Subscription(SESSIONS, GROUP, {SessionMissed: _waiting_for_the_store(work.missed)}),
         Subscription(OUTCOMES, GROUP, {FollowUpDue: _waiting_for_the_store(work.follow_up_due)}),
         Subscription(NOTIFICATIONS, GROUP, {PatientUnreachable: _waiting_for_the_store(work.unreachable)}),

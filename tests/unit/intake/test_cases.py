@@ -22,6 +22,7 @@ from shared.storage.errors import StoreUnavailable
 from shared.storage.memory import MemoryDocuments
 from shared.time.clock import iso
 from tests.unit.intake.house import House
+from tests.unit.intake.programme import Programme
 from tests.unit.intake.test_answers import flag_id_of
 
 AT_S = 1_700_000_000.0
@@ -186,7 +187,7 @@ async def test_whoever_always_loses_says_so() -> None:
 
 async def test_intake_hears_openings_joinings_and_closings_and_waits_for_its_store() -> None:
     cases = projection()
-    (subscription,) = subscriptions(CaseHandler(cases))
+    subscription, *_ = subscriptions(CaseHandler(cases), Programme().work)
     assert (subscription.topic, subscription.group) == (CASES, GROUP)
     assert GROUP in CASES.readers
     assert set(subscription.handlers) == {CaseOpened, FlagJoined, CaseResolved}
@@ -197,7 +198,7 @@ async def test_intake_hears_openings_joinings_and_closings_and_waits_for_its_sto
         async def load(self, patient_id: str) -> tuple[PatientCases, int]:
             raise StoreSilent
 
-    (waiting,) = subscriptions(CaseHandler(Silent(MemoryDocuments(), MemoryDocuments())))
+    waiting, *_ = subscriptions(CaseHandler(Silent(MemoryDocuments(), MemoryDocuments())), Programme().work)
     with pytest.raises(Unavailable) as away:
         await waiting.handlers[CaseOpened](opened("f1"), ENVELOPE)
     assert away.value.code == "store_silent"
