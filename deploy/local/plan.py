@@ -98,10 +98,11 @@ class Layout:
 def phone_plan(layout: Layout) -> ProcessPlan:
     """The simulator of phones and their network."""
     own = layout.credentials
-    # Replies go to the first replica and, when that is dead, to the second.
+    # Replies to pages go to the first replica and, when that is dead, to the second; what patients answer goes to notifications.
     reply_urls = [f"{url}/v1/providers/twilio/sms" for url in layout.crisis_urls]
     words = ["--port", str(layout.ports["phone"]), "--account-sid", own.account_sid, "--auth-token-file", str(own.auth_token)]
     words += ["--numbers-url", reply_urls[0], "--numbers-fallback-url", reply_urls[-1 if len(reply_urls) < 2 else 1]]
+    words += ["--number-url", f"{MESSAGES_SENDER}={layout.url('notifications')}/v1/providers/twilio/sms"]
     if layout.options.profile == "replay":
         words += ["--auto-answer", "--crisis-urls", ",".join(layout.crisis_urls), "--token-file", str(own.supervisor_token)]
     return _plan(layout, "phone", _module("deploy.local.phone", *words), {}, {}, ready_path="/_phone/pages")

@@ -21,6 +21,9 @@ def read_arguments(arguments: list[str] | None = None) -> PhoneSettings:
     parser.add_argument("--auth-token-file", required=True, type=Path)
     parser.add_argument("--numbers-url", help="where replies and key presses go")
     parser.add_argument("--numbers-fallback-url", help="where they go when that fails")
+    parser.add_argument(
+        "--number-url", action="append", default=[], metavar="+NUMBER=URL", help="where texts to this one of our numbers go"
+    )
     parser.add_argument("--reply-timeout-s", type=float, default=PhoneSettings.reply_timeout_s)
     parser.add_argument("--receipt-delay-ms", type=float, default=PhoneSettings.receipt_delay_ms)
     parser.add_argument("--receipt-sent", action="store_true", help="send a `sent` callback before `delivered`")
@@ -34,6 +37,9 @@ def read_arguments(arguments: list[str] | None = None) -> PhoneSettings:
     crisis_urls = tuple(url for url in given.crisis_urls.split(",") if url)
     if given.auto_answer and not (crisis_urls and given.token_file and given.numbers_url):
         parser.error("--auto-answer needs --numbers-url, --crisis-urls and --token-file")
+    number_urls = dict(told.partition("=")[::2] for told in given.number_url)
+    if not all(number and url for number, url in number_urls.items()):
+        parser.error("--number-url is a number, `=`, and a URL")
     try:
         auth_token = given.auth_token_file.read_text(encoding="utf-8").strip()
     except OSError as error:
@@ -47,6 +53,7 @@ def read_arguments(arguments: list[str] | None = None) -> PhoneSettings:
         port=given.port,
         numbers_url=given.numbers_url,
         numbers_fallback_url=given.numbers_fallback_url,
+        number_urls=number_urls,
         reply_timeout_s=given.reply_timeout_s,
         receipt_delay_ms=given.receipt_delay_ms,
         receipt_sent=given.receipt_sent,

@@ -70,7 +70,7 @@ class Control:
         """`POST /_phone/{e164}/reply {body}` → `{status, delivered_to, answers, attempts, error}`; 502 when nobody took it."""
         try:
             number, body = _number(request), await _text(request, "body")
-            if not self._phones.urls(number).for_texts():
+            if not self._phones.text_urls(number):
                 raise _Refused("this number has no URL: PUT /_phone/{e164} {url, fallback_url}")
         except _Refused as error:
             return problem(400, str(error))

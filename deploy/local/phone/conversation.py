@@ -57,7 +57,7 @@ class Conversation:
             "SmsStatus": "received",
             "To": our_number,
         }
-        delivery = await self._webhooks.deliver("sms", self._phones.urls(number).for_texts(), form)
+        delivery = await self._webhooks.deliver("sms", self._phones.text_urls(number), form)
         texts, error = _texts(delivery)
         for text in texts:
             self._show(number, our_number, "sms", text)

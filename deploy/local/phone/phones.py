@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -56,10 +56,11 @@ def _voice_sibling(url: str) -> str:
 class Phones:
     """All phones of this network; `on_item` hears of each entry as it is written."""
 
-    def __init__(self, clock: Clock, items_max: int, urls: NumberUrls) -> None:
+    def __init__(self, clock: Clock, items_max: int, urls: NumberUrls, of_our_numbers: Mapping[str, str] | None = None) -> None:
         self._clock = clock
         self._items_max = items_max
         self._default_urls = urls
+        self._of_our_numbers = dict(of_our_numbers or {})
         # Not from 0: who watches with `after` must not miss the pages of a simulator that was started again.
         self._seq = int(clock.now_s() * 1000)
         self._items: list[Item] = []
@@ -134,6 +135,11 @@ class Phones:
     def urls(self, number: str) -> NumberUrls:
         """Where this phone's replies go."""
         return self._urls.get(number, self._default_urls)
+
+    def text_urls(self, number: str) -> list[str]:
+        """Where a text from this phone goes: to its own URLs, or those of our number that it answers to."""
+        ours = self._of_our_numbers.get(self.our_number(number, ""))
+        return [ours] if ours is not None and number not in self._urls else self.urls(number).for_texts()
 
     def set_urls(self, number: str, urls: NumberUrls) -> None:
         """Give one phone URLs of its own; what is None is taken from the network's."""

@@ -34,7 +34,8 @@ class PhoneNetwork:
         self.settings = settings
         self.counts = Counts()
         signer = Signer(settings.auth_token)
-        self.phones = Phones(clock, settings.items_max, NumberUrls(settings.numbers_url, settings.numbers_fallback_url))
+        urls = NumberUrls(settings.numbers_url, settings.numbers_fallback_url)
+        self.phones = Phones(clock, settings.items_max, urls, settings.number_urls)
         self.faults = Faults()
         self.receipts = Receipts(settings, signer, self.counts)
         self.webhooks = Webhooks(settings, signer, self.counts)

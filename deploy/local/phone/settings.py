@@ -1,6 +1,7 @@
 """Every bound and address of the phone simulator."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,8 @@ class PhoneSettings:
     # Where replies and key presses of every phone go, unless a phone has URLs of its own.
     numbers_url: str | None = None
     numbers_fallback_url: str | None = None
+    # Where texts to one of our other numbers go, by number.
+    number_urls: Mapping[str, str] = field(default_factory=dict)
     # Twilio's magic test sender: our number on a phone that nobody has paged yet.
     default_number: str = "+15005550006"
 

@@ -6,7 +6,7 @@ import pytest
 
 from deploy.local.credentials import ensure_credentials
 from deploy.local.home import Home
-from deploy.local.plan import PACE, PROFILES, PROGRAMME, Layout, StackOptions, phone_plan, service_plans
+from deploy.local.plan import MESSAGES_SENDER, PACE, PROFILES, PROGRAMME, Layout, StackOptions, phone_plan, service_plans
 from deploy.local.ports import contract_ports
 from deploy.local.processes import ProcessPlan
 from deploy.local.stack import options_of_caller
@@ -79,6 +79,7 @@ def test_replies_go_to_the_first_replica_and_then_to_the_second(tmp_path: Path) 
     command = _plans(StackOptions(Home(tmp_path)))["phone"].command
     assert command[command.index("--numbers-url") + 1] == "http://127.0.0.1:8103/v1/providers/twilio/sms"
     assert command[command.index("--numbers-fallback-url") + 1] == "http://127.0.0.1:8113/v1/providers/twilio/sms"
+    assert command[command.index("--number-url") + 1] == f"{MESSAGES_SENDER}=http://127.0.0.1:8105/v1/providers/twilio/sms"
 
 
 def test_what_the_caller_has_set_wins_except_over_a_replicas_own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,16 @@ def test_a_numbers_url_for_texts_stands_for_its_sibling_for_keys() -> None:
     assert urls.for_texts() == ["http://h/v1/providers/twilio/sms?a=1", "http://h/hook"]
 
 
+def test_a_text_goes_where_the_number_it_answers_to_belongs_unless_the_phone_has_urls_of_its_own() -> None:
+    phones = Phones(ManualClock(), 10, NumberUrls("http://pages/sms", "http://other/sms"), {"+1500": "http://messages/sms"})
+    assert phones.text_urls("+15550100") == ["http://pages/sms", "http://other/sms"]
+    _write(phones, 1)
+    assert phones.text_urls("+15550100") == ["http://messages/sms"]
+    assert phones.text_urls("+15550101") == ["http://pages/sms", "http://other/sms"]
+    phones.set_urls("+15550100", NumberUrls("http://own", None))
+    assert phones.text_urls("+15550100") == ["http://own"]
+
+
 def test_every_route_is_documented_and_nothing_else() -> None:
     app = PhoneNetwork(PhoneSettings("AC1", "token")).application()
     routes = {(route.resource.canonical, route.method.lower()) for route in app.router.routes() if route.resource is not None}
@@ -161,8 +171,15 @@ def test_the_command_line_becomes_settings(tmp_path: Path) -> None:
     needed = ["--account-sid", "AC1", "--auth-token-file", str(token)]
     settings = read_arguments([*needed, "--port", "1", "--numbers-url", "http://a", "--crisis-urls", "http://b,http://c"])
     assert (settings.auth_token, settings.port, settings.crisis_urls) == ("secret", 1, ("http://b", "http://c"))
+    assert read_arguments([*needed, "--number-url", "+1500=http://d?e=f"]).number_urls == {"+1500": "http://d?e=f"}
     token.write_text("\n")
-    for wrong in (needed, [*needed[:2], "--auth-token-file", str(tmp_path / "none")], needed[:2], [*needed, "--auto-answer"]):
+    for wrong in (
+        needed,
+        [*needed[:2], "--auth-token-file", str(tmp_path / "none")],
+        needed[:2],
+        [*needed, "--auto-answer"],
+        [*needed, "--number-url", "x"],
+    ):
         with pytest.raises(SystemExit) as end:
             read_arguments(wrong)
         assert end.value.code == 2
