@@ -24,7 +24,6 @@ from services.intake.api.tasks import tasks_router
 from services.intake.domain.task import TO_OPEN
 from services.intake.gateways.bound import CountedBound
 from services.intake.gateways.bus import opener, publisher
-from services.intake.gateways.files import load_guidance
 from services.intake.gateways.instruments import load_registry, say_what_is_refused
 from services.intake.handlers.assessments import AnswerSettings, AssessmentHandler
 from services.intake.handlers.assignments import AssignmentHandler
@@ -49,6 +48,7 @@ from shared.bus.keeper import ExpressKeeper, RescanSettings
 from shared.chassis.direct import DirectRoutes
 from shared.chassis.flags import WaySettings, crisis_way
 from shared.chassis.http import make_app
+from shared.chassis.guidance import load_guidance
 from shared.chassis.outside import Outside, Servers
 from shared.chassis.process import Composed, serve_process
 from shared.chassis.reading import reading
@@ -105,7 +105,7 @@ class _Intake:
     ) -> None:
         self.deployment, self.settings, self.wrap, self.clock = deployment, settings, wrap, clock
         self.outside, self.stack = outside, stack
-        self.guidance = load_guidance(settings.home_country)
+        self.guidance = load_guidance(deployment.home_country)
         self.bound = CountedBound(settings.routine_max)
         self.watch = StoreWatch()
         self.warm = False

@@ -13,9 +13,6 @@ class IntakeSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8101, description="Port to listen on.")
-    home_country: str = Field(
-        "US", pattern=r"^[A-Z]{2}$", description="Whose emergency numbers are given when a patient's country is not known."
-    )
     instruments_dir: Path | None = Field(None, description="Directory with a deployment's own instrument files (*.yaml).")
     licences_acknowledged: str = Field(
         "", description="Ids of instruments whose licence somebody here has agreed to, comma-separated; others are refused."

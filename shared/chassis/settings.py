@@ -17,6 +17,9 @@ class DeploymentSettings(BaseSettings):
     mongo_driver: str = Field("pymongo", description="pymongo (its asyncio API) or motor.")
     topic_prefix: str = Field("vigil", pattern=r"^[A-Za-z0-9._-]{1,60}$", description="Prefix of topics, dead letters, groups.")
     programme_id: str = Field("default", max_length=64, description="The programme this deployment serves.")
+    home_country: str = Field(
+        "US", pattern=r"^[A-Z]{2}$", description="Whose emergency numbers are given when a patient's country is not known."
+    )
     crisis_urls: str = Field(
         "http://127.0.0.1:8103,http://127.0.0.1:8113",
         description="Base URLs of every receiver of the express lane, comma-separated.",

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from services.intake.api.problems import RETRY_SOON, not_found, told
-from services.intake.domain.guidance import GuidanceTable
 from services.intake.domain.sheet import Received
 from services.intake.handlers.assessments import AssessmentHandler, Word
 from services.intake.queries import BadCursor, Queries
 from services.intake.queries import told as told_of
 from shared.chassis.http import Problem, authenticate, body_of, json_response, problem_response
 from shared.chassis.idempotency import DOCUMENTED
+from shared.contracts.guidance import GuidanceTable
 from shared.security.auth import Principal, TokenVerifier
 from shared.security.phi import Answers
 

@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from services.intake.api.assessments import ROLES, own_only, problem_of
 from services.intake.api.problems import not_found, told
-from services.intake.domain.guidance import GuidanceTable
 from services.intake.domain.sheet import Received
 from services.intake.handlers.assessments import AssessmentHandler
 from services.intake.queries import Queries
 from shared.chassis.http import Problem, authenticate, body_of, json_response
+from shared.contracts.guidance import GuidanceTable
 from shared.security.auth import TokenVerifier
 from shared.security.phi import Answers
 

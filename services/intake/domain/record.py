@@ -36,6 +36,12 @@ class Card:
         track = self.routing.get("track")
         return track if isinstance(track, str) and track != "unknown" else None
 
+    @property
+    def language(self) -> str | None:
+        """The patient's language as a code, where known; `unknown` is one that nobody speaks."""
+        language = self.routing.get("language")
+        return language if isinstance(language, str) else None
+
 
 def content_digest(content: Any, raw: bytes = b"") -> str:
     """A fingerprint of parsed JSON that spacing and the order of members don't change; of `raw` where that can't be had.

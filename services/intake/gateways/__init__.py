@@ -1,1 +1,1 @@
-"""Ports → outside: the two lanes, the routine bus, instrument and guidance files."""
+"""Ports → outside: the routine bus, instrument files, the bound on routine work."""

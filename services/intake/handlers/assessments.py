@@ -13,7 +13,6 @@ import structlog
 
 from services.intake.domain.answers import Fault
 from services.intake.domain.documents import DRAFT, Corrected
-from services.intake.domain.guidance import Guidance, GuidanceTable
 from services.intake.domain.record import Card
 from services.intake.domain.registry import Registry
 from services.intake.domain.sheet import Received, Sheet, look
@@ -23,6 +22,7 @@ from services.intake.handlers.sheets import SheetSealer
 from services.intake.ports import AlreadyThere, Assessments, Outbox, RoutineBound, StoreSilent
 from shared.contracts.flag import Flag, kept
 from shared.contracts.flagging import Delivery, FlagWatch, Lanes
+from shared.contracts.guidance import Guidance, GuidanceTable
 from shared.telemetry.metrics import ANSWER_SECONDS, ANSWERS_ACCEPTED, FLAGS_RAISED
 from shared.time.clock import Clock
 
@@ -240,7 +240,7 @@ class AssessmentHandler:
                 return
 
     def _guidance_of(self, card: Card | None) -> Guidance:
-        return self._guidance.of(card.country, card.track) if card is not None else self._guidance.for_anybody
+        return self._guidance.of(card.country, card.track, card.language) if card is not None else self._guidance.for_anybody
 
 
 def _result(writing: "asyncio.Future[_Kept]") -> _Kept | None:

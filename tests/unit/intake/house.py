@@ -12,7 +12,6 @@ from services.intake.domain.patient import Enrolment
 from services.intake.domain.registry import Registry
 from services.intake.domain.sheet import Received
 from services.intake.gateways.bound import CountedBound
-from services.intake.gateways.files import load_guidance
 from services.intake.gateways.instruments import load_registry
 from services.intake.handlers.assessments import AnswerSettings, AssessmentHandler, Word
 from services.intake.handlers.directory import Directory
@@ -28,6 +27,7 @@ from shared.bus.express import Item
 from shared.bus.keeper import ExpressKeeper, RescanSettings
 from shared.bus.lanes import CrisisLanes
 from shared.bus.wire import LaneFailed
+from shared.chassis.guidance import load_guidance
 from shared.security.keks import Keks, KeyUnavailable, fresh_kek_line
 from shared.security.phi import Answers
 from shared.storage.errors import StoreUnavailable

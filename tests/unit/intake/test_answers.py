@@ -7,7 +7,7 @@ import pytest
 
 from services.intake.ports import Busy
 from shared.contracts.envelope import envelope_of
-from tests.unit.intake.house import HASTY, PATIENT, House
+from tests.unit.intake.house import HASTY, PATIENT, House, enrolment
 
 
 async def test_a_flag_is_with_both_lanes_before_anything_is_awaited() -> None:
@@ -33,6 +33,15 @@ async def test_stored_with_a_copy_is_201_and_the_flag_carries_its_routing() -> N
         "region": "CA", "language": "en", "track": "veterans", "own_clinician_id": "c1", "minor": False,
     }  # fmt: skip
     assert word.guidance[0]["text_to"] == "838255", "a veteran has the veterans' line first"
+
+
+async def test_guidance_is_in_the_language_of_the_patient() -> None:
+    house = House()
+    told = enrolment(locale="es-MX")
+    patient = (await house.enrolment.enrol("clinician", "p", told)).patient_id
+    word = await house.send(patient)
+    assert list(word.guidance) == list(house.guidance.of("US", "veterans", "es"))
+    assert (await house.send("nobody", key="other")).guidance is house.guidance.for_anybody
 
 
 async def test_the_express_lane_tells_the_age_at_the_moment_of_sending() -> None:
