@@ -1,6 +1,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+# What one of the many processes of the tests has compiled, the others read.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup check test test-unit test-integration test-e2e test-faults demo up down bench docs docker-smoke
 
 PYTHON ?= python3
