@@ -19,7 +19,10 @@ STEP_S = {"demo": "5", "test": "2"}
 PROGRAMME = ("sessions", "outcomes", "notifications")
 # By service and profile: times that a story, or a test, sees in seconds instead of minutes or days. A line for each variable.
 PACE: Mapping[str, Mapping[str, Mapping[str, str]]] = {
-    "sessions": {"demo": {}, "test": {}},
+    "sessions": {
+        "demo": {"VIGIL_SESSIONS_LATE_S": "1", "VIGIL_SESSIONS_MISSED_S": "2"},
+        "test": {"VIGIL_SESSIONS_LATE_S": "1", "VIGIL_SESSIONS_MISSED_S": "2", "VIGIL_SESSIONS_DROPPED_S": "2"},
+    },
     "outcomes": {"demo": {}, "test": {}},
     "notifications": {"demo": {}, "test": {}},
 }

@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from tests.support.canaries import EMBEDDED_KINDS, KINDS, look
 from tests.support.clinic import Clinic
+from tests.support.programme import Programme
 from tests.support.runs import Run
 from tests.support.servers import Servers
 from tests.support.stack import EmbeddedFactory, StackFactory, StackUnderTest
@@ -25,8 +26,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     real = pytest.param("real", marks=pytest.mark.real_stack)
     alone = metafunc.definition.get_closest_marker("real_stack") is not None
     kinds = [real] if alone else ["embedded", real]
-    if "story_stack" in metafunc.fixturenames:
-        metafunc.parametrize("story_stack", kinds, indirect=True, scope="package")
+    for shared in ("story_stack", "programme_stack"):
+        if shared in metafunc.fixturenames:
+            metafunc.parametrize(shared, kinds, indirect=True, scope="package")
     if "own_stack" in metafunc.fixturenames:
         metafunc.parametrize("own_stack", kinds, indirect=True)
 
@@ -68,6 +70,46 @@ def story_stack(request: pytest.FixtureRequest) -> StackUnderTest:
     """The stack that all stories of one kind share."""
     shared: StackUnderTest = request.getfixturevalue(f"{request.param}_story_stack")
     return shared
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def embedded_programme_stack(run: Run) -> AsyncIterator[StackUnderTest]:
+    """All services in one process; what takes minutes in a programme takes seconds (`PACE`)."""
+    factory = EmbeddedFactory(run, "programme-embedded")
+    stack = await factory(profile="test", replicas=2, env={"intake": _INTAKE}, programme=True)
+    yield stack
+    try:
+        (await look(stack)).expect_nothing(*EMBEDDED_KINDS)
+    finally:
+        await factory.end()
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def real_programme_stack(servers: Servers) -> AsyncIterator[StackUnderTest]:
+    """All services; at the end no patient can be read anywhere, in their databases and on their topics neither."""
+    factory = StackFactory(servers, "programme")
+    stack = await factory(profile="test", replicas=2, env={"intake": _INTAKE}, programme=True)
+    yield stack
+    try:
+        (await look(stack)).expect_nothing(*KINDS)
+    finally:
+        await factory.end()
+
+
+@pytest.fixture(scope="package")
+def programme_stack(request: pytest.FixtureRequest) -> StackUnderTest:
+    """The stack that all stories of the programme share, one of each kind."""
+    shared: StackUnderTest = request.getfixturevalue(f"{request.param}_programme_stack")
+    return shared
+
+
+@pytest_asyncio.fixture
+async def programme(programme_stack: StackUnderTest, request: pytest.FixtureRequest) -> AsyncIterator[Programme]:
+    """A programme whose phones are empty; at the end nothing may ring any more, and no page may have come unexpected."""
+    async with Programme(programme_stack) as programme:
+        yield programme
+        await programme.close_everything()
+        await programme.expect_no_surprises()
 
 
 @pytest_asyncio.fixture

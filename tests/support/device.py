@@ -35,6 +35,7 @@ class Page:
     code: str | None
     ack_by: str | None
     link: str | None
+    sender: str = ""
 
 
 def page_of(item: dict[str, Any]) -> Page:
@@ -53,6 +54,7 @@ def page_of(item: dict[str, Any]) -> Page:
         code=text.code if text else None,
         ack_by=text.ack_by if text else None,
         link=text.link if text else None,
+        sender=str(item.get("from") or ""),
     )
 
 
