@@ -1,0 +1,1 @@
+"""The rules of the calendar and of attendance: pure, time is passed in."""

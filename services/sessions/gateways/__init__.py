@@ -1,0 +1,1 @@
+"""What sessions is connected to: the store's clock, patients' keys, rooms."""

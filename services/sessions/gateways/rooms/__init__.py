@@ -1,0 +1,1 @@
+"""Teletherapy rooms, one file per provider; `memory.py` is their twin."""
