@@ -1,6 +1,7 @@
 """What outcomes needs from outside; every port has a real adapter and a twin in memory.
 
-A silent store raises out of each of them; the chassis waits it out for events and answers 503 to callers.
+A silent store raises out of each of them; the chassis waits it out for events and answers 503 to callers. CheckIns, whose callers
+are told more than that, raises StoreSilent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,20 @@ from services.outcomes.domain.crises import Case
 from services.outcomes.domain.episodes import Life
 from services.outcomes.domain.sheets import Sheet
 from shared.contracts.envelope import Envelope
+from shared.security.sealing import DataKey
 
 Kept = TypeVar("Kept")
+
+
+Document = dict[str, Any]
+
+
+class StoreSilent(Exception):
+    """The store did not answer in time; what was asked may have happened all the same."""
+
+
+class AlreadyThere(Exception):
+    """A document of this id exists."""
 
 
 class Conflict(Exception):
@@ -85,6 +98,34 @@ class Sheets(Protocol):
 
     async def after(self, key: str | None, limit: int) -> Sequence[tuple[str, Sheet]]:
         """A page in the order of the patients' ids and their own, after this place, each with its place."""
+        ...
+
+
+class CheckIns(Protocol):
+    """Check-ins: accepted ones, and the flags of refused ones. Every method raises StoreSilent."""
+
+    async def insert(self, document: Document, told: Sequence[Told]) -> None:
+        """Write a new document with the events to publish; raises AlreadyThere."""
+        ...
+
+    async def load(self, check_in_id: str, patient_id: str) -> Document | None:
+        """One document."""
+        ...
+
+    async def keep_flag(self, document_id: str, patient_id: str, entry: Mapping[str, Any]) -> None:
+        """Add a flag that is on its way to a document, unless it had this flag before."""
+        ...
+
+    async def page(self, patient_id: str, before: tuple[float, str] | None, limit: int) -> Sequence[Document]:
+        """Accepted check-ins of a patient, newest first, older than `before` (recorded, id)."""
+        ...
+
+
+class PatientKeys(Protocol):
+    """Patients' data keys, as the topic of patient keys tells them."""
+
+    def key_of(self, patient_id: str) -> DataKey:
+        """The patient's key; raises KeyUnavailable (`key_forgotten`, `key_not_heard_of`, …)."""
         ...
 
 

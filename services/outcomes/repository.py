@@ -1,15 +1,16 @@
 """Outcomes' ports over documents: sheets, places, cases and lives, all found by patient id (the shard key)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from services.outcomes.domain.episodes import Life
 from services.outcomes.domain.sheets import Sheet, sheet_document, stored_sheet
-from services.outcomes.ports import Conflict, Told
+from services.outcomes.ports import AlreadyThere, Conflict, StoreSilent, Told
 from shared.contracts.envelope import Envelope
 from shared.storage.documents import Document, Documents
-from shared.storage.errors import DuplicateKey
+from shared.storage.errors import DuplicateKey, StoreUnavailable
 from shared.storage.outbox import Relay, entry_of
+from shared.storage.pending import PendingFlags
 from shared.time.clock import Clock
 
 # A batch that others wrote into is joined again, so often at the most.
@@ -28,6 +29,7 @@ class Joinable(Protocol):
 
 Kept = TypeVar("Kept", bound=Joinable)
 Read = TypeVar("Read")
+Found = TypeVar("Found")
 
 
 class StoredProjections(Generic[Kept]):
@@ -163,6 +165,46 @@ class StoredSheets:
 
     async def after(self, key: str | None, limit: int) -> Sequence[tuple[str, Sheet]]:
         return await _page(self._documents, key, limit, stored_sheet)
+
+
+class StoredCheckIns:
+    """The port CheckIns."""
+
+    def __init__(self, documents: Documents, relay: Relay, clock: Clock) -> None:
+        self._documents, self._relay, self._clock = documents, relay, clock
+        self._flags = PendingFlags(documents)
+
+    async def prepare(self) -> None:
+        """Make sure of the index that finds a patient's check-ins."""
+        await self._documents.create_index([("patient_id", 1), ("recorded_s", -1), ("_id", -1)], name="patient_recorded")
+
+    async def insert(self, document: Document, told: Sequence[Told]) -> None:
+        entries = [entry_of(one.event, one.event_id, self._clock.now_s()) for one in told]
+        try:
+            await _heard(self._documents.insert(document | {"outbox": entries}))
+        except DuplicateKey:
+            raise AlreadyThere from None
+        self._relay.wake(document["_id"], document["patient_id"], entries)
+
+    async def load(self, check_in_id: str, patient_id: str) -> Document | None:
+        return await _heard(self._documents.find_one({"_id": check_in_id, "patient_id": patient_id}))
+
+    async def keep_flag(self, document_id: str, patient_id: str, entry: Mapping[str, Any]) -> None:
+        await _heard(self._flags.keep_pending(document_id, patient_id, entry))
+
+    async def page(self, patient_id: str, before: tuple[float, str] | None, limit: int) -> Sequence[Document]:
+        query: Document = {"patient_id": patient_id, "rejected": None}
+        if before is not None:
+            at_s, last = before
+            query["$or"] = [{"recorded_s": {"$lt": at_s}}, {"recorded_s": at_s, "_id": {"$lt": last}}]
+        return await _heard(self._documents.find(query, limit=limit, sort=[("recorded_s", -1), ("_id", -1)]))
+
+
+async def _heard(work: Awaitable[Found]) -> Found:
+    try:
+        return await work
+    except StoreUnavailable:
+        raise StoreSilent from None
 
 
 def _change(document: Document, version: int) -> tuple[Document, Document]:

@@ -6,6 +6,7 @@ from services.outcomes.domain.attendance import SESSION_EVENTS, Place, SessionEv
 from services.outcomes.domain.crises import CASE_EVENTS, Case, CaseEvent, case_of
 from services.outcomes.domain.episodes import Life, life_of
 from services.outcomes.handlers.assessments import AssessmentHandler
+from services.outcomes.handlers.directory import Directory
 from services.outcomes.handlers.projections import JoinHandler
 from shared.bus.delivery import Handler, Subscription
 from shared.contracts.assessment import AssessmentCompleted
@@ -17,7 +18,11 @@ GROUP = "outcomes"
 
 
 def subscriptions(
-    assessments: AssessmentHandler, places: JoinHandler[Place], cases: JoinHandler[Case], lives: JoinHandler[Life]
+    assessments: AssessmentHandler,
+    places: JoinHandler[Place],
+    cases: JoinHandler[Case],
+    lives: JoinHandler[Life],
+    directory: Directory,
 ) -> tuple[Subscription, ...]:
     """What outcomes hears."""
 
@@ -29,7 +34,9 @@ def subscriptions(
         await cases.take(event.case_id, case_of(event))
 
     async def of_patient(event: PatientEnrolled | PatientDischarged | ContactChanged, envelope: Envelope) -> None:
-        await lives.take(event.patient_id, life_of(event, envelope))
+        life = life_of(event, envelope)
+        directory.hear(life)
+        await lives.take(event.patient_id, life)
 
     people: dict[type[BaseModel], Handler] = dict.fromkeys((PatientEnrolled, PatientDischarged, ContactChanged), of_patient)
     return (

@@ -61,3 +61,15 @@ TRACE_SPANS = Counter(
     "vigil_trace_spans", "Spans by what became of them; overflow, refused, stopped and defect are lost.", ["fate"]
 )
 CONSUMER_REBUILDS = Counter("vigil_consumer_rebuilds", "Readers of routine topics made anew, by what stood still.", ["reason"])
+
+CHECK_INS = Counter("vigil_outcomes_check_ins", "Check-ins evaluated, by what became of them.", ["outcome"])
+CHECK_INS_NOT_SEALED = Counter(
+    "vigil_outcomes_check_ins_not_sealed", "Check-ins that could not be sealed, and so not stored.", ["code"]
+)
+FOLLOW_UPS = Counter("vigil_outcomes_follow_ups", "Contacts after a discharge that were settled: told or expired.", ["state"])
+NOTIFICATION_STEPS = Counter(
+    "vigil_notifications_steps", "Messages that were looked at, by what came of it and why.", ["outcome", "code"]
+)
+NOTIFICATIONS_CALLBACKS_FORGED = Counter(
+    "vigil_notifications_callbacks_forged", "Callbacks of the provider whose signature did not hold."
+)

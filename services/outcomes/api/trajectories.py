@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from services.outcomes.api.access import nothing_known, own_only
-from services.outcomes.queries import Queries
+from services.outcomes.queries.patients import PatientQueries
 from shared.chassis.http import json_response
 from shared.security.auth import Principal
 
@@ -114,7 +114,7 @@ def shown(example: Mapping[str, Any], words: str) -> dict[int | str, dict[str, A
     return {200: {"description": words, "content": {"application/json": {"example": example}}}}
 
 
-def trajectories_router(queries: Queries, readers: Who, staff: Who) -> APIRouter:
+def trajectories_router(queries: PatientQueries, readers: Who, staff: Who) -> APIRouter:
     """Routes of one patient."""
     router = APIRouter(tags=["trajectories"])
 

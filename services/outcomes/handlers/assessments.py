@@ -2,41 +2,73 @@
 
 from collections.abc import Mapping
 
+from services.outcomes.domain.deterioration import LEVEL, newly_worse, rule_of
 from services.outcomes.domain.sheets import Sheet, sheet_of
-from services.outcomes.domain.trajectory import Series, trajectory_of
+from services.outcomes.domain.trajectory import NO_RULE, Series, trajectory_of
+from services.outcomes.handlers.directory import Directory
 from services.outcomes.ports import Sheets, Told
 from shared.contracts.assessment import AssessmentCompleted
 from shared.contracts.change import ChangeRule
 from shared.contracts.envelope import Envelope
+from shared.contracts.flag import Flag, kept
+from shared.contracts.flagging import Flags
 from shared.contracts.outcomes import OutcomeUpdated
 from shared.time.clock import Clock, iso
 from shared.time.ids import derived_id
 
 
 class AssessmentHandler:
-    """The write side of measures."""
+    """The write side of measures. `fresh_s`: a sheet accepted longer ago raises no flag: it is a topic read again."""
 
-    def __init__(self, sheets: Sheets, rules: Mapping[str, ChangeRule], clock: Clock) -> None:
+    def __init__(
+        self,
+        sheets: Sheets,
+        rules: Mapping[str, ChangeRule],
+        flags: Flags,
+        directory: Directory,
+        clock: Clock,
+        *,
+        fresh_s: float,
+    ) -> None:
         self._sheets = sheets
         self._rules = rules
+        self._flags = flags
+        self._directory = directory
         self._clock = clock
+        self._fresh_s = fresh_s
 
     async def completed(self, event: AssessmentCompleted, envelope: Envelope) -> None:
-        """Keep a sheet; publish OutcomeUpdated when it changes what is the latest of its series."""
+        """Keep a sheet; publish OutcomeUpdated when it changes what is the latest of its series, and flag its deterioration."""
         sheet = sheet_of(event)
         known = await self._sheets.of_instrument(sheet.patient_id, sheet.instrument)
         if any(one.assessment_id == sheet.assessment_id for one in known):
             return
-        before, after = (
-            trajectory_of(sheets, self._rules).of(sheet.instrument, sheet.scale) for sheets in (known, [*known, sheet])
-        )
+        before = trajectory_of(known, self._rules).of(sheet.instrument, sheet.scale)
+        after = trajectory_of([*known, sheet], self._rules).of(sheet.instrument, sheet.scale)
+        flag = self._flag(sheet, after)
         told = []
         if _summary(after) is not None and _summary(after) != _summary(before):
-            updated = self._updated(sheet, after)
+            updated = self._updated(sheet, after, None if flag is None else flag.flag_id)
             told = [Told(updated, derived_id("outcome-updated", sheet.assessment_id))]
-        await self._sheets.insert(sheet, told, envelope)
+        # First the store: of a crash between the two the rescan finds the flag, of a crash before it the event comes again.
+        new = await self._sheets.insert(sheet, told, envelope, () if flag is None else (kept(flag),))
+        if flag is not None and new:
+            self._flags.stored(self._flags.strike(flag), sheet.assessment_id, sheet.patient_id)
 
-    def _updated(self, sheet: Sheet, series: Series, flag_id: str | None = None) -> OutcomeUpdated:
+    def _flag(self, sheet: Sheet, series: Series) -> Flag | None:
+        worse = newly_worse(series, self._rules.get(sheet.instrument, NO_RULE), sheet.assessment_id)
+        if worse is None or self._clock.now_s() - sheet.accepted_s > self._fresh_s:
+            return None
+        # t0 is now: that it has become worse is known from here on, not from when the sheet came.
+        return self._flags.flag(
+            sheet.patient_id,
+            LEVEL,
+            rule_of(sheet.instrument),
+            sheet.assessment_id,
+            routing=self._directory.routing(sheet.patient_id),
+        )
+
+    def _updated(self, sheet: Sheet, series: Series, flag_id: str | None) -> OutcomeUpdated:
         latest, baseline = series.latest, series.baseline
         assert latest is not None
         assert baseline is not None

@@ -9,19 +9,21 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from services.outcomes.app import build
+from services.outcomes.app import Outcomes
 from services.outcomes.settings import OutcomesSettings
 from shared.bus.ports import TopicPartition
-from shared.chassis.application import compose_service
+from shared.chassis.application import Parts, Service, compose_service
 from shared.chassis.memory import Memory
 from shared.chassis.process import Composed
 from shared.chassis.settings import DeploymentSettings
 from shared.contracts.assessment import AssessmentCompleted
 from shared.contracts.catalogue import type_of
 from shared.contracts.envelope import Envelope, encoded, envelope_of
-from shared.contracts.patient import PatientDischarged, PatientEnrolled
-from shared.contracts.topics import ASSESSMENTS, CASES, OUTCOMES, PATIENTS, SESSIONS, Topic
+from shared.contracts.patient import PatientDischarged, PatientEnrolled, PatientKeyWrapped
+from shared.contracts.risk import Routing
+from shared.contracts.topics import ASSESSMENTS, CASES, OUTCOMES, PATIENT_KEYS, PATIENTS, SESSIONS, Topic
 from shared.security.auth import TokenIssuer
+from shared.security.keks import Keks, KeyUnavailable
 from shared.time.clock import SystemClock, iso
 from tests.unit.shared.asgi import Answer, call
 
@@ -29,6 +31,7 @@ KEY = b"a development key of thirty-two b"
 START_S = 1_767_600_000.0
 WEEK_S = 7 * 86_400.0
 PATIENT = "p1"
+KEK = f"first {'0f' * 32}\n"
 _numbers = itertools.count(1)
 
 
@@ -106,11 +109,13 @@ class ShiftedClock(SystemClock):
 class House:
     """Outcomes, running."""
 
-    def __init__(self, outside: Memory, composed: Composed, clock: ShiftedClock) -> None:
+    def __init__(self, outside: Memory, composed: Composed, clock: ShiftedClock, outcomes: Outcomes) -> None:
         self.outside = outside
         self.app = composed.app
         self.drain = composed.drain
         self.clock = clock
+        self.outcomes = outcomes
+        self._keks = Keks.read(KEK)
         self._issuer = TokenIssuer(KEY)
 
     async def tell(self, *events: Any, sequence: int | None = None) -> None:
@@ -142,6 +147,46 @@ class House:
         told = [(envelope_of(record.headers), record.value) for records in found.values() for record in records]
         return [(one, event.model_validate_json(value)) for one, value in told if one.type == event.TYPE and value]
 
+    async def enrol(self, patient: str, *, with_key: bool = True) -> None:
+        """Intake says that a patient has joined, and hands out their key."""
+        if with_key:
+            await self.hand_key(patient)
+        routing = Routing(region="US-NY", language="en")
+        at = iso(self.clock.now_s())
+        await self.tell(
+            PatientEnrolled(patient_id=patient, programme_id="default", enrolled_at=at, routing=routing), sequence=1
+        )
+
+    async def hand_key(self, patient: str) -> None:
+        """A patient's key on its topic."""
+        _, wrapped = self._keks.new_key(patient)
+        at = iso(self.clock.now_s())
+        event = PatientKeyWrapped(patient_id=patient, programme_id="default", wrapped_at=at, wrapped=wrapped)
+        await self._put(PATIENT_KEYS, event, encoded(event))
+
+    async def forget_key(self, patient: str) -> None:
+        """A patient's key is forgotten."""
+        event = PatientKeyWrapped(
+            patient_id=patient, programme_id="default", wrapped_at="", wrapped=f"w1.k.00000000.{'A' * 80}"
+        )
+        await self._put(PATIENT_KEYS, event, None)
+
+    async def _put(self, topic: Topic, event: Any, value: bytes | None) -> None:
+        async with self.outside.routine_bus("test") as bus:
+            await bus.publish(topic.full_name("vigil"), event.patient_id, envelope(event), value)
+
+    async def knows(self, patient: str) -> bool:
+        """Whether the service has heard of the patient."""
+        return (await self.get(f"/v1/trajectories/{patient}")).status == 200
+
+    async def holds_key(self, patient: str) -> bool:
+        """Whether the service has heard of the patient's key."""
+        try:
+            self.outcomes.keys.key_of(patient)
+        except KeyUnavailable:
+            return False
+        return True
+
     async def until(self, true: Callable[[], Awaitable[bool]]) -> None:
         """Wait for it."""
         async with asyncio.timeout(10.0):
@@ -171,15 +216,24 @@ async def running(
     clock = clock or ShiftedClock()
     outside = outside or Memory(clock=clock)
     (folder / "key").write_bytes(KEY)
+    (folder / "keks").write_text(KEK)
     (folder / "token").write_text(TokenIssuer(KEY).issue("outcomes", "service", ["flag.write"]))
     deployment = DeploymentSettings(
-        service_token_file=folder / "token", dev_issuer_key_file=folder / "key", topic_prefix="vigil", crisis_urls=""
+        service_token_file=folder / "token",
+        dev_issuer_key_file=folder / "key",
+        kek_file=folder / "keks",
+        topic_prefix="vigil",
+        crisis_urls="",
     )
     settings = OutcomesSettings(**own)
-    async with compose_service(
-        "outcomes", deployment, lambda parts: build(parts, settings), outside=outside, clock=clock
-    ) as made:
-        house = House(outside, made, clock)
+    built: list[Outcomes] = []
+
+    def build(parts: Parts) -> Service:
+        built.append(Outcomes(parts, settings))
+        return built[0].service()
+
+    async with compose_service("outcomes", deployment, build, outside=outside, clock=clock) as made:
+        house = House(outside, made, clock, built[0])
 
         async def ready() -> bool:
             return (await call(made.app, "GET", "/health/ready")).status == 200

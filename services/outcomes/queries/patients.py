@@ -1,4 +1,4 @@
-"""The read side of outcomes: what is derived from the projections, as callers are told it."""
+"""One patient: what is derived from the projections, as callers are told it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from shared.time.clock import iso
 _JUDGEMENTS = ("reliable", "response", "remission", "recovery", "reliable_recovery", "below_clinical_cut")
 
 
-class Queries:
+class PatientQueries:
     """What the UIs ask of one patient."""
 
     def __init__(

@@ -1,0 +1,1 @@
+"""Outcomes' ways to what is outside of it."""
