@@ -47,8 +47,8 @@ from services.intake.timers import StoreWatch, every, express_timers, key_timers
 from shared.bus.keeper import ExpressKeeper, RescanSettings
 from shared.chassis.direct import DirectRoutes
 from shared.chassis.flags import WaySettings, crisis_way
-from shared.chassis.http import make_app
 from shared.chassis.guidance import load_guidance
+from shared.chassis.http import make_app
 from shared.chassis.outside import Outside, Servers
 from shared.chassis.process import Composed, serve_process
 from shared.chassis.reading import reading

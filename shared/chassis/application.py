@@ -21,8 +21,8 @@ from shared.bus.ports import RoutinePublisher, RoutineReading
 from shared.bus.publishing import publisher
 from shared.bus.subscriptions import Pipeline
 from shared.chassis.flags import Flagging, RaisedFlags
-from shared.chassis.http import States, caller, make_app
 from shared.chassis.guidance import load_guidance
+from shared.chassis.http import States, caller, make_app
 from shared.chassis.outside import Outside, Servers
 from shared.chassis.problems import ExtraForErrors, Problem, problem_response
 from shared.chassis.process import Composed, serve_process
@@ -31,8 +31,8 @@ from shared.chassis.settings import DeploymentSettings
 from shared.contracts.catalogue import type_of
 from shared.contracts.envelope import Envelope
 from shared.contracts.flagging import KnownFlags
-from shared.contracts.topics import Topic
 from shared.contracts.guidance import GuidanceTable
+from shared.contracts.topics import Topic
 from shared.security.auth import Principal, TokenVerifier
 from shared.storage.documents import Documents, Store
 from shared.storage.errors import StoreUnavailable
@@ -108,14 +108,14 @@ class Parts:
         """
         return self.flagging.of(collection, known, shard_key)
 
-    def relay(self, documents: Documents, topics: Mapping[type[BaseModel], Topic]) -> Relay:
-        """What publishes the events in the `outbox` of these documents; `topics` names where each class of event goes."""
-        outbox = MongoOutbox(documents)
     @property
     def guidance(self) -> GuidanceTable:
         """Whom patients can call, from memory; every answer to a patient in danger carries it."""
         return load_guidance(self.deployment.home_country)
 
+    def relay(self, documents: Documents, topics: Mapping[type[BaseModel], Topic]) -> Relay:
+        """What publishes the events in the `outbox` of these documents; `topics` names where each class of event goes."""
+        outbox = MongoOutbox(documents)
         topic_of = {type_of(event): topic for event, topic in topics.items()}
         relay = Relay(outbox, publisher(self.bus, self.deployment.topic_prefix, f"vigil/{self.name}", topic_of), self.clock)
         self._outboxes.append(outbox)
