@@ -22,6 +22,8 @@ from deploy.local.waiting import eventually
 READY_WITHIN_S = 180.0
 PAGE_WITHIN_S = 15.0
 SCRAPED_WITHIN_S = 60.0
+# What ends so often is not going to stay.
+_RESTARTS_MAX = 3
 # One person, nobody's: a number reserved for fiction.
 _PATIENT = {
     "name": "Sam Sample",
@@ -204,6 +206,8 @@ def _service(container: dict[str, Any]) -> str:
 
 def _state(container: dict[str, Any]) -> str:
     state = container["State"]
+    if container["RestartCount"] >= _RESTARTS_MAX:
+        return f"ended again and again, last with {state['ExitCode']}"
     if state["Status"] == "exited":
         return "done" if _service(container) == "prepare" and state["ExitCode"] == 0 else f"ended with {state['ExitCode']}"
     health = state.get("Health")
