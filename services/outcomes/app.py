@@ -11,7 +11,6 @@ from services.outcomes.domain.attendance import place_document, stored_place
 from services.outcomes.domain.crises import case_document, stored_case
 from services.outcomes.domain.episodes import life_document, stored_life
 from services.outcomes.gateways.files import load_form
-from services.outcomes.gateways.guidance import ANYBODY
 from services.outcomes.gateways.keys import HeardKeys
 from services.outcomes.handlers.assessments import AssessmentHandler
 from services.outcomes.handlers.check_ins import CheckInBounds, CheckInHandler
@@ -26,6 +25,7 @@ from services.outcomes.subscribers import subscriptions
 from shared.bus.patient_keys import PatientKeyReader
 from shared.chassis.application import Parts, Service, Timer, run_service
 from shared.contracts.change import change_rules
+from shared.contracts.guidance import Guidance
 from shared.contracts.outcomes import CheckInRecorded, FollowUpDue, OutcomeUpdated
 from shared.contracts.topics import OUTCOMES
 from shared.security.keks import KekFile
@@ -88,7 +88,7 @@ class Outcomes:
             ],
             # Never a reason to be unready: a flag needs no key.
             alarms=lambda: {"sealing_unavailable": self.keys.trouble, "patient_keys_lost": not self.key_reader.connected},
-            extra_for_all_errors=_with_guidance,
+            extra_for_all_errors=self._with_guidance,
         )
 
     def _assessments(self) -> AssessmentHandler:
@@ -114,18 +114,22 @@ class Outcomes:
         check_ins = CheckInQueries(self.check_ins, self.keys, page_max=settings.page_max)
         return [
             trajectories_router(queries, readers, staff),
-            check_ins_router(handler, check_ins, readers, lambda _patient_id: ANYBODY),
+            check_ins_router(handler, check_ins, readers, self._guidance),
         ]
+
+    def _guidance(self, patient_id: str | None) -> Guidance:
+        """Lines for a patient, by what is in memory of them; for anybody of whom nothing is."""
+        table, known = self.parts.guidance, self.directory.known(patient_id)
+        return table.for_anybody if known is None else table.of(known.country, known.track, known.language)
+
+    def _with_guidance(self, request: Request) -> dict[str, object]:
+        extra: dict[str, object] = {"guidance": self.parts.guidance.for_anybody}
+        return extra | {"flag": None, "flagged": False} if request.method == "POST" and request.url.path == PATH else extra
 
 
 def build(parts: Parts, settings: OutcomesSettings) -> Service:
     """What outcomes adds to the chassis."""
     return Outcomes(parts, settings).service()
-
-
-def _with_guidance(request: Request) -> dict[str, object]:
-    extra: dict[str, object] = {"guidance": ANYBODY}
-    return extra | {"flag": None, "flagged": False} if request.method == "POST" and request.url.path == PATH else extra
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """`/v1/check-ins`: how a patient is today; guidance is in every response."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import orjson
@@ -16,12 +16,13 @@ from services.outcomes.queries.check_ins import BadCursor, CheckInQueries
 from shared.chassis.http import body_of, json_response, problem_response
 from shared.chassis.idempotency import DOCUMENTED, KEY_HEADER
 from shared.chassis.problems import Problem
+from shared.contracts.guidance import Guidance
 from shared.security.auth import Principal
 from shared.security.keks import KeyUnavailable
 
 PATH = "/v1/check-ins"
 RETRY_SOON = {"Retry-After": "1"}
-GuidanceOf = Callable[[str | None], Sequence[Mapping[str, Any]]]
+GuidanceOf = Callable[[str | None], Guidance]
 _PROBLEMS: Mapping[str, tuple[int, str, str]] = {
     "invalid": (422, "check-in-invalid", "The check-in is not valid"),
     "unknown_patient": (404, "unknown-patient", "There is no such patient"),
@@ -114,7 +115,7 @@ def _patient(who: Principal, body: Any) -> str | None:
     return who.sub
 
 
-def _response(word: Word, queries: CheckInQueries, guidance: Sequence[Mapping[str, Any]]) -> Response:
+def _response(word: Word, queries: CheckInQueries, guidance: Guidance) -> Response:
     if word.kind in ("stored", "repeated") and word.document is not None:
         try:
             body = queries.one(word.document)
@@ -125,7 +126,7 @@ def _response(word: Word, queries: CheckInQueries, guidance: Sequence[Mapping[st
     return problem_response(_problem(word.kind, None, _said(word, guidance)))
 
 
-def _said(word: Word, guidance: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _said(word: Word, guidance: Guidance) -> dict[str, Any]:
     flag = None if word.flag is None else {"flag_id": word.flag.flag_id, "level": word.flag.level}
     said: dict[str, Any] = {"flag": flag, "flagged": word.flagged, "guidance": guidance}
     if word.faults:

@@ -16,6 +16,7 @@ from shared.time.clock import iso
 from shared.time.ids import derived_id
 
 DECEASED = "deceased"
+UNKNOWN = "unknown"
 # What became of an owed contact that outcomes had to do something about.
 TOLD, EXPIRED = "told", "expired"
 
@@ -59,6 +60,25 @@ class Routing:
 
     version: tuple[int, float] = (-1, 0.0)
     codes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def country(self) -> str | None:
+        """The country of the region, whose numbers a patient can call: `US` of `US-NY`."""
+        return self._code("region").partition("-")[0] or None
+
+    @property
+    def track(self) -> str | None:
+        """The track of the programme, where known."""
+        return self._code("track") or None
+
+    @property
+    def language(self) -> str | None:
+        """What the patient speaks, where known."""
+        return self._code("language") or None
+
+    def _code(self, name: str, otherwise: str = "") -> str:
+        told = self.codes.get(name)
+        return told if isinstance(told, str) and told != UNKNOWN else otherwise
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,10 @@ class Directory:
         known = self._known.get(patient_id)
         return known.codes if known is not None and known.codes else UNKNOWN_ROUTING
 
+    def known(self, patient_id: str | None) -> Routing | None:
+        """What is in memory of a patient."""
+        return None if patient_id is None else self._known.get(patient_id)
+
     def hear(self, life: Life) -> None:
         """Take in what is newer."""
         known = self._known.get(life.patient_id)
