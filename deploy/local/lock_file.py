@@ -6,14 +6,20 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 
-_PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[\w,.-]+\])?==([^\s;\\]+)")
+from packaging.markers import Marker
+
+_PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[\w,.-]+\])?==([^\s;\\]+)(?:\s*;\s*(.+))?$")
 _NAME = re.compile(r"^[A-Za-z0-9][\w.-]*")
 
 
 def pins(lock: str) -> tuple[dict[str, str], list[str]]:
-    """Pinned version by package, and what is wrong: a line without an exact version, a package without a hash."""
+    """Pinned version by package, and what is wrong: a line without an exact version, a package without a hash.
+
+    A pin for another Python or another system (its marker says so) is not one of ours, and needs its hash all the same.
+    """
     found: dict[str, str] = {}
     wrong: list[str] = []
+    seen: set[str] = set()
     hashed: set[str] = set()
     current = ""
     for line in lock.splitlines():
@@ -24,10 +30,12 @@ def pins(lock: str) -> tuple[dict[str, str], list[str]]:
             hashed.add(current)
         elif match := _PINNED.match(told):
             current = _plain(match[1])
-            found[current] = match[2]
+            seen.add(current)
+            if match[3] is None or Marker(match[3]).evaluate():
+                found[current] = match[2]
         elif not told.startswith("--"):
             wrong.append(f"{told.split()[0]} is not pinned to a version")
-    return found, wrong + [f"{name} has no hash" for name in found if name not in hashed]
+    return found, wrong + [f"{name} has no hash" for name in sorted(seen - hashed)]
 
 
 def missing(pyproject: str, pinned: Mapping[str, str]) -> list[str]:

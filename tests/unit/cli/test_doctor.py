@@ -145,6 +145,15 @@ def test_a_lock_pins_every_package_with_a_hash() -> None:
     assert lock_file.pins(LOCK + "d==3\n")[1] == ["d has no hash"]
 
 
+def test_a_pin_for_another_python_or_another_system_is_not_ours() -> None:
+    digest = f" \\\n    --hash=sha256:{'0' * 64}\n"
+    other = (
+        f"a-b==2.0 ; python_version < '3'{digest}w==1 ; sys_platform == 'nowhere'{digest}d==3 ; python_version >= '3'{digest}"
+    )
+    assert lock_file.pins(LOCK + other) == ({"a-b": "1.0", "c": "2.0", "d": "3"}, [])
+    assert lock_file.pins(LOCK + "w==1 ; sys_platform == 'nowhere'\n")[1] == ["w has no hash"]
+
+
 def test_what_the_project_needs_is_in_the_lock() -> None:
     project = '[project]\ndependencies = ["A_b>=1", "c"]\n[dependency-groups]\ndev = ["e>=1"]\n'
     assert lock_file.missing(project, {"a-b": "1.0", "c": "2.0"}) == ["e is not in the lock"]
