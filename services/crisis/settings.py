@@ -23,7 +23,7 @@ class SharedSettings(DeploymentSettings):
     twilio_base_url: str = Field("http://127.0.0.1:8190", description="Where the SMS and voice provider's API is.")
     twilio_account_sid: str = Field("AC00000000000000000000000000000000", description="The provider account's id.")
     twilio_auth_token_file: Path = Field(description="File with the account's token; callbacks are signed with it too.")
-    twilio_sender: str = Field("+15550000000", description="The number that pages come from, E.164.")
+    twilio_sender: str = Field("+15550000000", description="The number that this service's messages come from, E.164.")
 
 
 class CrisisSettings(BaseSettings):

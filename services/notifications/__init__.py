@@ -1,6 +1,9 @@
-"""Notifications will send reminders and messages that are not pages. Nothing of it is built yet.
+"""Messages to patients that are no pages. Owns preferences, obligations and their messages, threads, receipts, who said STOP.
 
-Will own: contact preferences, templates, reminders, secure messages, receipts. Will consume: session and case events,
-AssessmentAssigned, FollowUpDue. Will publish: NotificationSent, NotificationDelivered, NotificationFailed and RiskFlagged for
-screened messages.
+Consumes Session*, AssessmentAssigned, AssessmentCompleted, FollowUpDue, CaseOpened, PatientEnrolled, ContactChanged,
+ConsentChanged, PatientDischarged. Publishes NotificationSent, NotificationDelivered, NotificationFailed, PatientUnreachable,
+MessagePosted, and RiskFlagged for screened messages. Stores sealed contacts and texts, one document per obligation.
+
+Promises: nothing that is owed disappears without a recorded reason; guidance goes at once; reminders keep to consent, quiet hours
+and counts, on the patient's own clock.
 """

@@ -40,9 +40,11 @@ class Twilio:
         authorization = aiohttp.encode_basic_auth(account.account_sid, account.auth_token)
         self._headers = {**_FORM, "Authorization": authorization}
 
-    async def message(self, to: str, body: str, status_callback: str) -> str:
-        """Send a text; returns Twilio's message id, raises ProviderRefused."""
+    async def message(self, to: str, body: str, status_callback: str, *, valid_s: int | None = None) -> str:
+        """Send a text; returns Twilio's message id, raises ProviderRefused. Nobody delivers it after `valid_s`."""
         form = {"To": to, "From": self._account.sender, "Body": body, "StatusCallback": status_callback}
+        if valid_s is not None:
+            form["ValidityPeriod"] = str(valid_s)
         return await self._create(self._messages_url, form)
 
     async def call(self, to: str, say: str, key_press_url: str, status_callback: str) -> str:
@@ -62,7 +64,8 @@ class Twilio:
             # Following a redirect would turn the POST into a GET and its 200 into a page that never was.
             async with self._session.post(url, data=body, headers=self._headers, allow_redirects=False) as response:
                 if not 200 <= response.status < 300:
-                    raise ProviderRefused(f"status_{response.status}", maybe=False)
+                    status = response.status
+                    raise ProviderRefused(f"status_{status}", maybe=False, status=status, code=await _code_in(response))
                 return await _sid_in(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise ProviderRefused("unreachable", maybe=False) from None
@@ -76,6 +79,16 @@ async def _sid_in(response: aiohttp.ClientResponse) -> str:
         return str(orjson.loads(await response.read())["sid"])
     except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+async def _code_in(response: aiohttp.ClientResponse) -> int | None:
+    """Twilio's number for what is wrong with a request; None for an error of its own, whose text says nothing more."""
+    if not 400 <= response.status < 500:
+        return None
+    try:
+        return int(orjson.loads(await response.read())["code"])
+    except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def spoken(say: str, key_press_url: str) -> str:

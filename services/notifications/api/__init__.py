@@ -1,0 +1,1 @@
+"""HTTP in: request → command or query → response."""

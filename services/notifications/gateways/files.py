@@ -1,0 +1,22 @@
+"""Reads the words and lists that come with the code."""
+
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from services.notifications.domain.template import Templates, read_templates
+from services.notifications.domain.template_lint import faults_of
+
+_TEMPLATES = files("services.notifications.domain.templates")
+LOCALES = ("en", "es")
+
+
+def load_templates() -> Templates:
+    """The templates of every locale; raises ValueError when one of them may not be sent."""
+    told: dict[str, Any] = {locale: yaml.safe_load((_TEMPLATES / f"{locale}.yaml").read_text("utf-8")) for locale in LOCALES}
+    templates = read_templates(told)
+    faults = faults_of(templates)
+    if faults:
+        raise ValueError("; ".join(faults))
+    return templates

@@ -1,0 +1,1 @@
+"""Time into notifications: what is due is sent, unread messages are escalated."""

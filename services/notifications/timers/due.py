@@ -1,0 +1,84 @@
+"""Finds obligations with something due, by the store's clock, and takes each one step further; several patients at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from services.notifications.domain.obligation import Obligation
+from services.notifications.ports import Conflict, ContactsClosed, Obligations
+from services.notifications.stages.pipeline import Pipeline
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DueBounds:
+    """How much is done at once."""
+
+    page_max: int
+    at_once: int
+
+
+class DueWork:
+    """The loop's body; any number of replicas may run it, each write is a compare-and-set."""
+
+    def __init__(
+        self, obligations: Obligations, pipeline: Pipeline, now_s: Callable[[], Awaitable[float]], bounds: DueBounds
+    ) -> None:
+        self._obligations = obligations
+        self._pipeline = pipeline
+        self._now_s = now_s
+        self._bounds = bounds
+        self._stopped = False
+        self._busy = asyncio.Lock()
+
+    async def stop(self) -> None:
+        """Begin nothing more, and return when what was begun has ended."""
+        self._stopped = True
+        async with self._busy:
+            return
+
+    async def once(self) -> int:
+        """Do everything that is due now; how many steps that were. Raises what a silent store raises."""
+        async with self._busy:
+            return await self._everything()
+
+    async def _everything(self) -> int:
+        steps = 0
+        while not self._stopped:
+            now_s = await self._now_s()
+            page = await self._obligations.due(now_s, self._bounds.page_max)
+            if page:
+                await self._all(page, now_s)
+            steps += len(page)
+            if len(page) < self._bounds.page_max:
+                break
+        return steps
+
+    async def _all(self, page: Sequence[Obligation], now_s: float) -> None:
+        """One patient's obligations one after the other, so that they don't race for the same place in the count."""
+        by_patient: dict[str, list[Obligation]] = {}
+        for one in page:
+            by_patient.setdefault(one.patient_id, []).append(one)
+        at_once = asyncio.Semaphore(self._bounds.at_once)
+
+        async def take(mine: list[Obligation]) -> None:
+            async with at_once:
+                for one in mine:
+                    if not self._stopped:
+                        await self._step(one, now_s)
+
+        async with asyncio.TaskGroup() as group:
+            for mine in by_patient.values():
+                group.create_task(take(mine))
+
+    async def _step(self, obligation: Obligation, now_s: float) -> None:
+        try:
+            await self._pipeline.step(obligation, now_s)
+        except ContactsClosed as closed:
+            # No key-encryption key: looked at again with the next round.
+            _log.warning("notification_waits", code=closed.code)
+        except Conflict:
+            _log.warning("notification_waits", code="conflict")

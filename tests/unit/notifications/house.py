@@ -1,0 +1,252 @@
+"""Notifications in memory: real handlers, stages and repositories; time, providers and the bus are the test's."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from services.notifications.domain.channels import Channel
+from services.notifications.domain.guidance import Guidance
+from services.notifications.domain.local_time import Quiet
+from services.notifications.domain.obligation import Item, Obligation
+from services.notifications.domain.plans import Rules
+from services.notifications.gateways.contacts import SealedContacts
+from services.notifications.gateways.files import load_templates
+from services.notifications.gateways.guidance import HomeGuidance
+from services.notifications.gateways.memory import MemorySender
+from services.notifications.gateways.numbers import StoredNumbers
+from services.notifications.handlers.obligations import ObligationHandler
+from services.notifications.handlers.patients import PatientHandler
+from services.notifications.ports import Sender
+from services.notifications.queries import Queries
+from services.notifications.repository.obligations import StoredObligations
+from services.notifications.repository.patients import StoredPatients
+from services.notifications.stages.deliver import Delivery
+from services.notifications.stages.pipeline import Pipeline
+from services.notifications.stages.rate import Caps
+from services.notifications.stages.record import Patience
+from services.notifications.stages.render import Words
+from services.notifications.timers.due import DueBounds, DueWork
+from shared.contracts.envelope import Envelope
+from shared.contracts.patient import ConsentChanged, ContactChanged, PatientDischarged, PatientEnrolled
+from shared.contracts.sealed import SealedContacts as SealedFields
+from shared.contracts.sessions import (
+    SessionCancelled,
+    SessionCompleted,
+    SessionMissed,
+    SessionRescheduled,
+    SessionScheduled,
+)
+from shared.security.keks import Keks
+from shared.security.keyring import Keyring
+from shared.storage.memory import MemoryStore
+from shared.time.clock import ManualClock, iso
+from shared.time.ids import fresh_id
+
+PATIENT, ZONE = "patient-1", "America/New_York"
+LINK = "https://app.example.org"
+PHONE, MAIL = "+15550199001", "somebody@example.org"
+# Monday, 10:00 in New York.
+MONDAY_10 = datetime(2026, 11, 23, 10, tzinfo=ZoneInfo(ZONE)).timestamp()
+HOUR_S, DAY_S = 3600.0, 86_400.0
+KEKS = Keks({"k1": bytes(32)})
+RULES = Rules(
+    zone=ZONE,
+    quiet=Quiet(21 * 60, 8 * 60),
+    leads_min=(1440, 60),
+    repeats=3,
+    missed_second_s=900.0,
+    missed_window_s=4 * HOUR_S,
+    guidance_window_s=DAY_S,
+)
+CAPS = Caps(exempt_per_day=1, exempt_per_week=3, consented_per_day=10)
+PATIENCE = Patience(tries_max=3, retry_s=(2.0, 15.0), lease_s=30.0, receipt_s=4 * HOUR_S, unknown_s=60.0)
+
+
+class Said:
+    """The relay: what was said, in order, once per event id."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Mapping[str, Any]] = {}
+
+    def wake(self, _document_id: str, _shard_key: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        for one in entries:
+            self.entries.setdefault(one["id"], one)
+
+    def of(self, event: Any) -> list[dict[str, Any]]:
+        """The data of every event of this class."""
+        return [dict(one["data"]) for one in self.entries.values() if one["type"] == event.TYPE]
+
+
+class House:
+    """One service."""
+
+    def __init__(
+        self,
+        now_s: float = MONDAY_10,
+        *,
+        rules: Rules = RULES,
+        caps: Caps = CAPS,
+        channels: Sequence[Channel] = ("sms", "email"),
+        store: MemoryStore | None = None,
+    ) -> None:
+        self.clock = ManualClock(now_s)
+        self.store = store or MemoryStore(self.clock)
+        self.said, self.keyring = Said(), Keyring()
+        self.key, wrapped = KEKS.new_key(PATIENT)
+        self.keyring.hear(PATIENT, wrapped)
+        relay: Any = self.said
+        self.obligations = StoredObligations(self.store.documents("obligations"), relay, self.clock)
+        self.patients = StoredPatients(self.store.documents("patients"), relay)
+        self.numbers = StoredNumbers(self.store.documents("numbers"), self)
+        self.contacts = SealedContacts(self, self.keyring)
+        self.senders = {channel: MemorySender(channel) for channel in channels}
+        by_channel: dict[Channel, Sender] = dict(self.senders.items())
+        self.words = Words(load_templates(), Guidance(HomeGuidance()), LINK, "+15550000002")
+        self.delivery = Delivery(
+            self.obligations, self.patients, self.numbers, by_channel, caps, PATIENCE, 1.0, lambda one, item: item.key
+        )
+        self.outcomes: list[tuple[str, str]] = []
+        self.pipeline = Pipeline(
+            self.contacts, self.delivery, rules, self.words, lambda outcome, code: self.outcomes.append((outcome, code))
+        )
+        self.due = DueWork(self.obligations, self.pipeline, self.store.now_s, DueBounds(50, 4))
+        self.events = ObligationHandler(self.obligations, self.patients, rules)
+        self.people = PatientHandler(self.patients, self.events, "default")
+        self.queries = Queries(self.obligations, self.patients, rules)
+        self.sequence = 0
+
+    def current(self) -> Keks:
+        """The key-encryption keys."""
+        return KEKS
+
+    @property
+    def sms(self) -> MemorySender:
+        """Text messages."""
+        return self.senders["sms"]
+
+    @property
+    def mail(self) -> MemorySender:
+        """Mail."""
+        return self.senders["email"]
+
+    # What is heard
+
+    def envelope(self, event: Any, sequence: int | None = None) -> Envelope:
+        """An envelope with the next sequence, or this one."""
+        self.sequence += 1
+        told = self.sequence if sequence is None else sequence
+        return Envelope(fresh_id(), event.TYPE, "test", iso(self.clock.now_s()), PATIENT, "default", told)
+
+    def sealed(self, phone: str | None = PHONE, email: str | None = MAIL, country: str = "US") -> SealedFields:
+        """Contacts as intake seals them."""
+        return SealedFields(
+            name=self.key.seal("name", "Somebody"),
+            phone=None if phone is None else self.key.seal("phone", phone),
+            email=None if email is None else self.key.seal("email", email),
+            location=self.key.seal("location", {"country": country, "region": "NY"}),
+        )
+
+    async def enrol(self, *, consents: Mapping[str, bool] | None = None, locale: str = "en-US", **contacts: Any) -> None:
+        """A patient joins, and says what they agree to."""
+        event = PatientEnrolled(
+            patient_id=PATIENT,
+            programme_id="default",
+            enrolled_at=iso(self.clock.now_s()),
+            contacts=self.sealed(**contacts),
+            zone=ZONE,
+            locale=locale,
+        )
+        await self.people.contacts(event, self.envelope(event))
+        if consents is not None:
+            await self.consent(consents)
+
+    async def consent(self, consents: Mapping[str, bool]) -> None:
+        """Says what holds now."""
+        told = {purpose: {"granted": granted, "at": iso(self.clock.now_s())} for purpose, granted in consents.items()}
+        event = ConsentChanged(
+            patient_id=PATIENT,
+            programme_id="default",
+            changed_at=iso(self.clock.now_s()),
+            consents=self.key.seal("consents", told),
+        )
+        await self.people.consents(event, self.envelope(event))
+
+    async def move(self, zone: str, **contacts: Any) -> None:
+        """Lives elsewhere, or is reached in another way."""
+        event = ContactChanged(
+            patient_id=PATIENT,
+            programme_id="default",
+            changed_at=iso(self.clock.now_s()),
+            contacts=self.sealed(**contacts),
+            zone=zone,
+            locale="en-US",
+        )
+        await self.people.contacts(event, self.envelope(event))
+
+    async def discharge(self, reason: Any = "completed") -> None:
+        """Leaves."""
+        event = PatientDischarged(
+            patient_id=PATIENT, programme_id="default", discharged_at=iso(self.clock.now_s()), reason=reason
+        )
+        await self.people.discharged(event, self.envelope(event))
+
+    async def session(self, event: Any, starts_s: float, *, session_id: str = "session-1", **others: Any) -> None:
+        """One event of a session."""
+        told = event_of(event, starts_s, self.clock.now_s(), session_id=session_id, **others)
+        await self.events.session(told, self.envelope(told))
+
+    # Time
+
+    async def at(self, at_s: float) -> None:
+        """Do all that is due until then, at its time, and then be there."""
+        while True:
+            due = await self.obligations.due(at_s, 1)
+            moment = None if not due else due[0].next_s
+            if moment is None:
+                break
+            self.clock.advance(max(0.0, moment - self.clock.now_s()))
+            await self.due.once()
+        self.clock.advance(max(0.0, at_s - self.clock.now_s()))
+
+    async def after(self, seconds: float) -> None:
+        """As `at`, from now."""
+        await self.at(self.clock.now_s() + seconds)
+
+    # What became of it
+
+    async def items(self, kind: str = "session") -> list[Item]:
+        """All messages of this kind of obligation, by due time."""
+        found: Sequence[Obligation] = await self.obligations.of(PATIENT, 100)
+        return sorted((item for one in found if one.kind == kind for item in one.items), key=lambda one: one.due_s)
+
+    async def states(self, kind: str = "session") -> list[tuple[str, str | None]]:
+        """State and code of each."""
+        return [(one.state, one.code) for one in await self.items(kind)]
+
+
+def event_of(event: Any, starts_s: float, now_s: float, *, session_id: str = "session-1", **others: Any) -> Any:
+    """An event of a session with what it needs."""
+    needs: dict[Any, dict[str, Any]] = {
+        SessionScheduled: {"zone": ZONE},
+        SessionRescheduled: {"zone": ZONE, "from_starts_at": iso(starts_s)},
+        SessionCancelled: {"reason": "cancelled"},
+        SessionMissed: {"due_at": iso(starts_s + 900), "consecutive": 1},
+        SessionCompleted: {"outcome": "attended"},
+    }
+    return event(
+        session_id=session_id,
+        patient_id=PATIENT,
+        programme_id="default",
+        at=iso(now_s),
+        kind="individual",
+        starts_at=iso(starts_s),
+        minutes=50,
+        week="2026-W48",
+        **{**needs.get(event, {}), **others},
+    )
+
+
+def new_york(day: int, hour: int, minute: int = 0, month: int = 11) -> float:
+    """A moment of 2026 on New York's clocks."""
+    return datetime(2026, month, day, hour, minute, tzinfo=ZoneInfo(ZONE)).timestamp()
