@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -61,6 +62,8 @@ from shared.storage.errors import StoreUnavailable
 from shared.storage.outbox import MongoOutbox, Relay, RelaySettings
 from shared.time.clock import Clock, SystemClock
 
+# What each route answers, for its description.
+EXAMPLES = Path(__file__).parent / "api" / "examples.yaml"
 STOP_S = 2.0
 SYSTEM_CLOCK = SystemClock()
 _log = structlog.get_logger(__name__)
@@ -286,6 +289,7 @@ class _Intake:
             liveness=self.reader.liveness,
             verifier=verifier,
             extra_for_all_errors=self._extra_for_all_errors,
+            examples=EXAMPLES,
         )
         post = post_answers(self.assessment_handler, verifier)
         app.include_router(assessments_router(post, self.queries, verifier, self.guidance))

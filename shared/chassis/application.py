@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -80,6 +81,8 @@ class Service:
     alarms: States | None = None
     open_paths: Sequence[str] = ()
     extra_for_all_errors: ExtraForErrors | None = None
+    # A file with an example of what each route answers: `operation_id: example`.
+    examples: Path | None = None
 
 
 @dataclass(slots=True)
@@ -177,6 +180,7 @@ class _Running:
             verifier=parts.verifier,
             open_paths=service.open_paths,
             extra_for_all_errors=service.extra_for_all_errors,
+            examples=service.examples,
         )
         self.app.add_exception_handler(StoreUnavailable, self._on_silent_store)
         for router in service.routes:

@@ -1,8 +1,12 @@
 """What OpenAPI says of every operation, made whole: a stable name, a sentence, examples a reader can send."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 # Of parameters that mean the same wherever they stand.
 EXAMPLES: dict[str, Any] = {
@@ -29,24 +33,31 @@ EXAMPLES: dict[str, Any] = {
     "If-Match": '"3"',
     "Last-Event-ID": "1769846400000",
 }
+# Of answers that are every service's.
+_ANSWERS: Mapping[str, Any] = {
+    "get_health_live": {"status": "live", "checks": {"bus_reader_lives": True}},
+    "get_health_ready": {"status": "ready", "checks": {"started": True}, "alarms": {"bus_lost": False}},
+    "get_metrics": '# TYPE vigil_outbox_published_total counter\nvigil_outbox_published_total{path="relay"} 17.0\n',
+}
 _SENTENCE = re.compile(r"\s*(.+?[.;:])(?:\s|$)", re.DOTALL)
 _METHODS = frozenset({"get", "put", "post", "delete", "patch"})
 
 
-def describe(document: dict[str, Any]) -> dict[str, Any]:
-    """The same document with every operation named, summed up and exemplified; what a route says of itself stays."""
+def describe(document: dict[str, Any], answered: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The same document with every operation named, summed up and exemplified; what a route says of itself stays.
+
+    `answered`: an example of what each operation answers, by its name.
+    """
+    told_of = {**_ANSWERS, **(answered or {})}
     for path, method, operation in operations(document):
-        operation["operationId"] = operation_id(method, path)
+        operation["operationId"] = name = operation_id(method, path)
+        if name in told_of:
+            _exemplify_answer(operation, told_of[name])
         if "description" in operation:
             operation["summary"] = _first_sentence(operation["description"])
         for parameter in operation.get("parameters", ()):
             _exemplify(parameter)
     return document
-
-
-def answers(example: Any, status: int = 200, media_type: str = "application/json") -> dict[int | str, dict[str, Any]]:
-    """For `responses` of a route: an example of what it answers when all is well."""
-    return {status: {"content": {media_type: {"example": example}}}}
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -66,6 +77,19 @@ def _first_sentence(words: str) -> str:
     match = _SENTENCE.match(words)
     told = " ".join((match[1] if match else words).split())
     return told.rstrip(".;:")
+
+
+@cache
+def examples_in(file: Path | None) -> Mapping[str, Any]:
+    """Examples of answers by the name of their operation, from a file; none without one."""
+    return {} if file is None else dict(yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+def _exemplify_answer(operation: dict[str, Any], example: Any) -> None:
+    for status, response in operation["responses"].items():
+        if status < "400":
+            for told in response.get("content", {}).values():
+                told.setdefault("example", example)
 
 
 def _exemplify(parameter: dict[str, Any]) -> None:

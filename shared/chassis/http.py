@@ -1,6 +1,7 @@
 """The HTTP side of a service: application, callers and their roles, versions, health, metrics, its description."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import Response
 
-from shared.chassis.description import describe
+from shared.chassis.description import describe, examples_in
 from shared.chassis.entrance import BODY_MAX_BYTES, OPEN_PATHS, Entrance, body_of, verified
 from shared.chassis.problems import (
     PROBLEM_JSON,
@@ -48,6 +49,7 @@ def make_app(
     open_paths: Sequence[str] = (),
     body_max_bytes: int = BODY_MAX_BYTES,
     extra_for_all_errors: ExtraForErrors | None = None,
+    examples: Path | None = None,
     version: str = "0.1.0",
     registry: CollectorRegistry = REGISTRY,
 ) -> FastAPI:
@@ -56,7 +58,7 @@ def make_app(
     `readiness` names what must be true to be ready (any false → 503); `alarms` (true = ringing) are reported beside it and
     never make the service unready; `liveness` names what only a new process cures (any false → 503). With a `verifier` every path
     needs a valid token, but for those that begin with one of `open_paths` (and health, metrics, description).
-    `extra_for_all_errors` adds members to every error body.
+    `extra_for_all_errors` adds members to every error body; `examples` is a file with an example of what each route answers.
     """
     app = FastAPI(title=f"Vigil {name}", version=version, docs_url=None, redoc_url=None, responses=_PROBLEM_RESPONSES)
     install_problem_handlers(app, extra_for_all_errors)
@@ -91,7 +93,7 @@ def make_app(
         return Response(encode(registry), headers={"content-type": content_type})
 
     opened = (*OPEN_PATHS, *open_paths) if verifier is not None else ("",)
-    app.openapi = lambda: _openapi(app, opened)  # type: ignore[method-assign]
+    app.openapi = lambda: _openapi(app, opened, examples)  # type: ignore[method-assign]
     return app
 
 
@@ -140,7 +142,7 @@ _PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _openapi(app: FastAPI, opened: tuple[str, ...]) -> dict[str, Any]:
+def _openapi(app: FastAPI, opened: tuple[str, ...], examples: Path | None) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, routes=app.routes)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
@@ -157,5 +159,5 @@ def _openapi(app: FastAPI, opened: tuple[str, ...]) -> dict[str, Any]:
                 shape = operation["responses"].get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
                 if shape.get("$ref", "").endswith("HTTPValidationError"):
                     del operation["responses"]["422"]
-        app.openapi_schema = describe(document)
+        app.openapi_schema = describe(document, examples_in(examples))
     return app.openapi_schema

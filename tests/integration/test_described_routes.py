@@ -6,7 +6,7 @@ which has no end, is left to its own tests.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -22,17 +22,23 @@ from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 from starlette.types import ASGIApp
 
+from deploy.local.phone.openapi import document as phone_document
+from services.crisis.app.routes import EXAMPLES as OF_CRISIS
 from services.intake.api.enrolment import EnrolmentTold
-from shared.chassis.description import operation_id, operations
+from services.intake.app import EXAMPLES as OF_INTAKE
+from shared.chassis.description import examples_in, operation_id, operations
 from tests.support.composed import Composed, ask, composed
 from tests.support.runs import Run
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-SERVICES = ("intake", "crisis-0")
+PROGRAMME = ()
+SERVICES = ("intake", "crisis-0", *PROGRAMME)
 PROBLEM = "application/problem+json"
 ENDLESS = {"/v1/stream"}
 # Waits half a minute for the receipts of somebody's phones.
 SLOW = {"/v1/people/{entry_id}/test"}
+# One flag or many: two shapes of one answer.
+FREE_FORM = ("/v1/risk-flags",)
 # Each for every operation, with data that fits and with data that does not.
 EXAMPLES = 10
 _ANSWERED_S = 10.0
@@ -57,7 +63,7 @@ class Described:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def described(run: Run) -> AsyncIterator[Described]:
-    async with composed(run.home("described-routes").path) as running:
+    async with composed(run.home("described-routes").path, PROGRAMME) as running:
         answers = {name: await ask(running.apps[name], "GET", "/openapi.json", {}) for name in SERVICES}
         known = await _a_patient_with_an_open_case(running)
         yield Described(running, known, {name: json.loads(answer.text) for name, answer in answers.items()})
@@ -113,6 +119,44 @@ async def test_every_parameter_and_every_body_has_an_example_that_fits_its_schem
     assert wrong == [], "parameters: shared/chassis/description.py; bodies: `examples` of their model"
 
 
+async def test_every_answer_has_an_example_that_fits_its_schema(described: Described) -> None:
+    assert _unexampled_answers(described.operations(), described.documents) == [], (
+        "write it into the service's api/examples.yaml, under the operation's name"
+    )
+
+
+async def test_no_example_is_of_an_operation_that_is_gone(described: Described) -> None:
+    for service, file in (("intake", OF_INTAKE), ("crisis-0", OF_CRISIS)):
+        names = {operation["operationId"] for _, _, operation in operations(described.documents[service])}
+        assert set(examples_in(file)) - names == set()
+
+
+async def test_the_phone_simulators_description_has_examples_too() -> None:
+    documents = {"phone": phone_document()}
+    told = [("phone", path, method, operation) for path, method, operation in operations(documents["phone"])]
+    assert _unexampled_answers(told, documents) == []
+    bodies = [content for *_, one in told for content in one.get("requestBody", {}).get("content", {}).values()]
+    assert len(bodies) == 6
+    assert all(_fits(content["example"], content["schema"], documents["phone"]) for content in bodies)
+    parameters = [parameter for item in documents["phone"]["paths"].values() for parameter in item.get("parameters", ())]
+    assert all(_fits(one["schema"]["examples"][0], one["schema"], documents["phone"]) for one in parameters)
+
+
+def _unexampled_answers(
+    told: Iterable[tuple[str, str, str, dict[str, Any]]], documents: dict[str, dict[str, Any]]
+) -> list[str]:
+    wrong = []
+    for service, path, method, operation in told:
+        answers = {status: answer for status, answer in operation["responses"].items() if status.startswith("2")}
+        contents = [content for answer in answers.values() for content in answer.get("content", {}).values()]
+        fine = answers and (contents or "204" in answers)
+        if not fine or not all(
+            "example" in one and _fits(one["example"], one["schema"], documents[service]) for one in contents
+        ):
+            wrong.append(f"{service} {method.upper()} {path}")
+    return wrong
+
+
 async def test_every_error_is_a_problem_and_every_closed_route_says_so(described: Described) -> None:
     for service, path, method, operation in described.operations():
         document = described.documents[service]
@@ -157,6 +201,7 @@ class Fuzzer:
     tokens: tuple[str, str]
     loop: asyncio.AbstractEventLoop
     sent: int = 0
+    compared: set[str] = field(default_factory=set)
     wrong: dict[str, str] = field(default_factory=dict)
 
     def run(self, document: dict[str, Any]) -> None:
@@ -211,6 +256,16 @@ class Fuzzer:
             self.wrong[name] = f"{answer.status} {answer.text[:200]} to {request.url} {raw[:300]!r}"
         elif answer.status >= 400 and answer.kind != PROBLEM:
             self.wrong[name] = f"{answer.status} as {answer.kind or 'nothing'}"
+        elif answer.status < 300 and answer.kind == "application/json":
+            self._compare(name, case.operation.definition.raw, json.loads(answer.text))
+
+    def _compare(self, name: str, operation: dict[str, Any], answer: Any) -> None:
+        """An example that names other fields than the answer does is a lie."""
+        told = next(response for status, response in operation["responses"].items() if status.startswith("2"))
+        example = told["content"]["application/json"]["example"]
+        if isinstance(answer, dict) and set(example) != set(answer) and not name.endswith(FREE_FORM):
+            self.wrong[name] = f"its example names {sorted(example)}, the answer {sorted(answer)}"
+        self.compared.add(name)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -221,3 +276,4 @@ async def test_whatever_is_sent_is_answered_and_never_with_a_5xx(described: Desc
     await asyncio.to_thread(fuzzer.run, described.documents[service])
     assert fuzzer.wrong == {}
     assert fuzzer.sent > 100
+    assert len(fuzzer.compared) > 5, "examples were compared with what is really answered"

@@ -1,9 +1,10 @@
 """The services composed in this process over a bus and a store in memory, and one request to them without a socket."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from starlette.types import ASGIApp, Message
@@ -17,11 +18,24 @@ from services.crisis import app as crisis
 from services.crisis.settings import CrisisSettings, SharedSettings
 from services.intake import app as intake
 from services.intake.settings import IntakeSettings
+from services.notifications import app as notifications
+from services.notifications.settings import NotificationsSettings
+from services.outcomes import app as outcomes
+from services.outcomes.settings import OutcomesSettings
+from services.sessions import app as sessions
+from services.sessions.settings import SessionsSettings
+from shared.chassis.application import Parts, Service, compose_service
 from shared.chassis.memory import Memory
 from shared.chassis.settings import DeploymentSettings
 from shared.security.auth import TokenIssuer
 
 _IN_MEMORY = "memory"
+# The services of the chassis: their settings, and what builds them.
+PROGRAMME: Mapping[str, tuple[Callable[[], Any], Callable[[Parts, Any], Service]]] = {
+    "sessions": (SessionsSettings, sessions.build),
+    "outcomes": (OutcomesSettings, outcomes.build),
+    "notifications": (NotificationsSettings, notifications.build),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +56,9 @@ class Told:
 
 
 @asynccontextmanager
-async def composed(directory: Path) -> AsyncIterator[Composed]:
-    """Intake and one crisis replica as `vigil up --embedded` wires them, without listening; no provider answers."""
+async def composed(directory: Path, programme: Sequence[str] = ()) -> AsyncIterator[Composed]:
+    """Intake, one crisis replica and these services of the programme as `vigil up --embedded` wires them, without listening; no
+    provider answers."""
     options = StackOptions(
         Home(directory), profile="test", crisis_replicas=1, port_base=None, topic_prefix="t", inherit=False, embedded=True
     )
@@ -57,13 +72,28 @@ async def composed(directory: Path) -> AsyncIterator[Composed]:
     with environment(plans["crisis-0"].env):
         shared, of_crisis = SharedSettings(), CrisisSettings()
     memory = Memory("t")
-    async with (
-        intake.compose(deployment, of_intake, outside=memory) as one,
-        crisis.compose(shared, of_crisis, outside=memory) as (app, drain),
-    ):
-        yield Composed({"intake": one.app, "crisis-0": app}, credentials.issuer)
-        await one.drain()
-        await drain()
+    async with AsyncExitStack() as stack:
+        one = await stack.enter_async_context(intake.compose(deployment, of_intake, outside=memory))
+        app, drain = await stack.enter_async_context(crisis.compose(shared, of_crisis, outside=memory))
+        others = {name: await stack.enter_async_context(_programme(name, plans[name].env, memory)) for name in programme}
+        apps = {"intake": one.app, "crisis-0": app} | {name: other.app for name, other in others.items()}
+        yield Composed(apps, credentials.issuer)
+        for finish in (one.drain, drain, *(other.drain for other in others.values())):
+            await finish()
+
+
+@asynccontextmanager
+async def _programme(name: str, env: Mapping[str, str], memory: Memory) -> AsyncIterator[Any]:
+    settings, build = PROGRAMME[name]
+
+    def built(parts: Parts) -> Service:
+        with environment(env):
+            return build(parts, own)
+
+    with environment(env):
+        deployment, own = DeploymentSettings(), settings()
+    async with compose_service(name, deployment, built, outside=memory) as running:
+        yield running
 
 
 async def ask(app: ASGIApp, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> Told:

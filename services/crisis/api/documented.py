@@ -1,10 +1,11 @@
 """What OpenAPI says of the routes that are served outside the framework, for speed or because they speak another language."""
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 
-from shared.chassis.description import describe
+from shared.chassis.description import describe, examples_in
 from shared.contracts.catalogue import example_of
 from shared.contracts.risk import RiskFlagged
 
@@ -37,14 +38,14 @@ _OPEN: dict[str, Any] = {"security": []}
 _TOKEN = {"name": "token", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 40}}
 
 
-def document(app: FastAPI) -> None:
-    """Add the raw routes to the application's OpenAPI document."""
+def document(app: FastAPI, examples: Path | None = None) -> None:
+    """Add the raw routes to the application's OpenAPI document; `examples` as in `make_app`."""
     of_the_framework = app.openapi
 
     def whole() -> dict[str, Any]:
         schema = of_the_framework()
         schema["paths"] = {**schema["paths"], **_paths()}
-        return describe(schema)
+        return describe(schema, examples_in(examples))
 
     app.openapi = whole  # type: ignore[method-assign]
 
@@ -81,7 +82,7 @@ def _risk_flags() -> dict[str, Any]:
         "routing": definitions.get("Routing", {"type": "object"}),
     }
     many = {"type": "object", "required": ["flags"], "properties": {"flags": {"type": "array", "maxItems": 100, "items": flag}}}
-    answers = {"type": "object", "properties": {"flags": {"type": "array", "items": _ANSWER}}}
+    answers = {"type": "object", "required": ["flags"], "properties": {"flags": {"type": "array", "items": _ANSWER}}}
     operation = _operation("flags", "Take risk flags (scope `flag.write`)", 202, _json({"oneOf": [_ANSWER, answers]}))
     example = {**example_of(RiskFlagged), "age_ms": 12.5}
     return operation | {"requestBody": _json({"oneOf": [flag, many]}, example) | {"required": True}}

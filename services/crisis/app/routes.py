@@ -1,6 +1,7 @@
 """The HTTP side of one replica: which path ends at which door."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -26,6 +27,8 @@ from shared.security.auth import TokenVerifier
 
 # One-tap links and the provider's callbacks bring a signature of their own instead of a token.
 PROVE_THEMSELVES = ("/a/", "/v1/providers/")
+# What each route answers, for its description.
+EXAMPLES = Path(__file__).parents[1] / "api" / "examples.yaml"
 
 
 def build_app(
@@ -45,6 +48,7 @@ def build_app(
         alarms=alarms,
         verifier=verifier,
         open_paths=PROVE_THEMSELVES,
+        examples=EXAMPLES,
     )
     flags = FlagsApi(doors.acceptance, adapters.journal, core.clock, verifier, core.times.journal_answer, adapters.traces)
     facts = FactsApi(
@@ -76,7 +80,7 @@ def build_app(
     contacts = contacts_router(people.contacts, doors.queries, verifier)
     for router in (overview, contacts, on_call.changes(verifier).router(), on_call.reads(verifier)):
         app.include_router(router)
-    document(app)
+    document(app, EXAMPLES)
     return DirectRoutes(
         app,
         {

@@ -12,7 +12,6 @@ from services.intake.domain.patient import Document
 from services.intake.domain.plan import CarePlan
 from services.intake.handlers.changes import Discharged
 from services.intake.handlers.plan import AlreadyDischarged, PlanHandler, RequestUsed, WhyIsMissing
-from shared.chassis.description import EXAMPLES, answers
 from shared.chassis.http import Problem, caller, etag, if_match, json_response
 from shared.chassis.idempotency import DOCUMENTED, key_used, posted
 from shared.contracts.patient import DischargeReason
@@ -22,7 +21,6 @@ STAFF = ("clinician", "supervisor", "service")
 # Sessions lays out each of them; clinical.md 3, typical week.
 Template = Literal["three_by_three", "five_by_three", "evening"]
 GroupId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
-_PATIENT = EXAMPLES["patient_id"]
 _PLAN: dict[str, Any] = {"template": "three_by_three", "starts_on": "2026-02-02", "weeks": 12, "group_ids": ["dbt-evening"]}
 
 
@@ -64,7 +62,7 @@ def plan_router(handler: PlanHandler, programme_id: str, verifier: TokenVerifier
     router = APIRouter(tags=["programme"])
     staff, clinician = caller(verifier, roles=STAFF), caller(verifier, roles=("clinician", "supervisor"))
 
-    @router.put("/v1/patients/{patient_id}/care-plan", responses=answers(_answer_of_plan()))
+    @router.put("/v1/patients/{patient_id}/care-plan")
     async def put_plan(
         request: Request, patient_id: str, body: CarePlanTold, who: Annotated[Principal, Depends(staff)]
     ) -> Response:
@@ -73,9 +71,7 @@ def plan_router(handler: PlanHandler, programme_id: str, verifier: TokenVerifier
             patient = await handler.change_plan(patient_id, body.plan(), who.sub, if_match(request))
         return _shown(patient, {"care_plan": patient["care_plan"]})
 
-    @router.post(
-        "/v1/patients/{patient_id}/safety-plan/reviews", responses=answers(_answer_of_review()), openapi_extra=DOCUMENTED
-    )
+    @router.post("/v1/patients/{patient_id}/safety-plan/reviews", openapi_extra=DOCUMENTED)
     async def post_review(request: Request, patient_id: str, who: Annotated[Principal, Depends(staff)]) -> Response:
         """Say that the safety plan was gone through with the patient, just now, by the caller."""
         review = posted(request, who).id_in(programme_id, patient_id)
@@ -84,7 +80,7 @@ def plan_router(handler: PlanHandler, programme_id: str, verifier: TokenVerifier
         plan = patient["safety_plan"]
         return _shown(patient, {"safety_plan": {name: plan[name] for name in ("reviews", "reviewed_at", "by")}})
 
-    @router.post("/v1/patients/{patient_id}/discharge", responses=answers(_answer_of_discharge()), openapi_extra=DOCUMENTED)
+    @router.post("/v1/patients/{patient_id}/discharge", openapi_extra=DOCUMENTED)
     async def post_discharge(
         request: Request, patient_id: str, body: DischargeTold, who: Annotated[Principal, Depends(clinician)]
     ) -> Response:
@@ -122,18 +118,3 @@ class left_told:  # noqa: N801 - reads as a sentence beside `told`
 def _shown(patient: Document, told_: dict[str, Any]) -> Response:
     version = int(patient["version"])
     return json_response({"patient_id": patient["patient_id"], "version": version, **told_}, headers=etag(version))
-
-
-def _answer_of_plan() -> dict[str, Any]:
-    plan = {**_PLAN, "changed_at": "2026-01-31T08:00:00.000000Z", "by": "ana"}
-    return {"patient_id": _PATIENT, "version": 2, "care_plan": plan}
-
-
-def _answer_of_review() -> dict[str, Any]:
-    review = {"reviews": 1, "reviewed_at": "2026-01-31T08:00:00.000000Z", "by": "ana"}
-    return {"patient_id": _PATIENT, "version": 3, "safety_plan": review}
-
-
-def _answer_of_discharge() -> dict[str, Any]:
-    left = {"at": "2026-04-24T08:00:00.000000Z", "by": "ana", "reason": "completed", "with_open_case": False}
-    return {"patient_id": _PATIENT, "version": 9, "discharged": left}
