@@ -132,15 +132,17 @@ class Smoke:
 
         async def paged() -> bool:
             case = await crisis.case(flag["flag_id"])
-            pages = [page for page in await phones.pages() if case is not None and code_on(page) == case["code"]]
+            texts = [page for page in await phones.pages() if page["channel"] == "sms"]
+            pages = [page for page in texts if case is not None and code_on(page) == case["code"]]
             found[:] = [case, *pages] if case is not None and pages else []
             return bool(found) and found[0]["t2"] is not None
 
         if not await eventually(paged, PAGE_WITHIN_S):
             raise SmokeFailed(f"no page on any phone within {PAGE_WITHIN_S:g} s")
         case, page = found[0], found[1]
-        self._note(f"on the phone {page['to']}, {page['channel']}: {page['body'].rsplit(' - ', 1)[0]}")
-        self._note(f"t0 {case['t0']}, t2 {case['t2']}, within its budget: {case['budget']['t2']['met']}")
+        t2 = case["flags"][0]["budget"]["t2"]
+        self._note(f"text on the phone {page['to']}: {page['body'].rsplit(' - ', 1)[0]}")
+        self._note(f"t0 {case['t0']}, t2 {case['t2']}; the budget was {'met' if t2['met'] else 'missed'}")
 
     async def _observed(self, session: aiohttp.ClientSession) -> None:
         api = f"{self._url('prometheus')}/api/v1"
