@@ -1,7 +1,9 @@
-"""What docker-compose.yml says, as the smoke test and the architecture tests read it."""
+"""What docker-compose.yml and Dockerfile say, as the smoke test and the architecture tests read it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -9,6 +11,7 @@ import yaml
 from deploy.local.home import ROOT
 
 COMPOSE = ROOT / "docker-compose.yml"
+DOCKERFILE = ROOT / "Dockerfile"
 STAND_INS = ROOT / "deploy" / "compose" / "stand-ins.yml"
 
 
@@ -35,3 +38,11 @@ def images() -> list[Image]:
             name = str(told["image"]).split(":")[0]
             found[name] = Image(name, str(build["target"]), tuple(sorted(build.get("args", {}).items())))
     return list(found.values())
+
+
+def copied(stage: str) -> list[Path]:
+    """What a stage of the Dockerfile copies out of the tree; raises KeyError when there is no such stage."""
+    text = DOCKERFILE.read_text(encoding="utf-8").replace("\\\n", " ")
+    stages = {part.splitlines()[0].split()[-1]: part for part in re.split(r"(?m)^FROM ", text)[1:]}
+    lines = re.findall(r"(?m)^COPY (?!--from)(.+)$", stages[stage])
+    return [ROOT / word for line in lines for word in line.split()[:-1]]

@@ -103,7 +103,7 @@ class Smoke:
         waiting: dict[str, str] = {}
 
         async def all_healthy() -> bool:
-            states = {_service(one): _state(one) for one in containers(self.project)}
+            states = {_service(one): state_of(one) for one in containers(self.project)}
             for name, state in states.items():
                 if state in ("ready", "done") and waiting.get(name) != state:
                     self._note(f"{name} {state}")
@@ -206,7 +206,8 @@ def _service(container: dict[str, Any]) -> str:
     return str(container["Config"]["Labels"]["com.docker.compose.service"])
 
 
-def _state(container: dict[str, Any]) -> str:
+def state_of(container: dict[str, Any]) -> str:
+    """ready, done, ended …, or what the engine calls a state on the way there."""
     state = container["State"]
     if container["RestartCount"] >= _RESTARTS_MAX:
         return f"ended again and again, last with {state['ExitCode']}"
