@@ -20,8 +20,10 @@ _WITHOUT_SOCKETS = ("unit", "architecture", "contract")
 _SERVERS = pytest.StashKey[str]()
 _NOT_RUN = pytest.StashKey[set[str]]()
 
-hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
-hypothesis.settings.register_profile("dev", deadline=None, print_blob=True)
+# How long an example takes on a busy machine says nothing about the code.
+_UNTIMED = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True, suppress_health_check=_UNTIMED)
+hypothesis.settings.register_profile("dev", deadline=None, print_blob=True, suppress_health_check=_UNTIMED)
 hypothesis.settings.load_profile("ci" if IN_CI else "dev")
 
 

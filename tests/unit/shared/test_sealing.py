@@ -63,12 +63,13 @@ def test_a_value_opens_in_its_own_field_of_its_own_patient_only() -> None:
     ]  # fmt: skip
 
 
-@given(data=st.data())
-def test_a_token_with_one_character_changed_does_not_open(data: st.DataObject) -> None:
+@given(place=st.integers(0, 10_000), letters=st.permutations("ABCDEFGHabcdefgh0123456789-_."))
+def test_a_token_with_one_character_changed_does_not_open(place: int, letters: list[str]) -> None:
     key = DataKey.fresh("p")
     token = key.seal("name", "Ada")
-    at = data.draw(st.integers(0, len(token) - 2))
-    other = data.draw(st.sampled_from("ABCDEFGHabcdefgh0123456789-_.").filter(lambda one: one != token[at]))
+    # Nothing that is drawn may depend on the token: it is another one each time, and a draw must be the same again.
+    at = place % (len(token) - 1)
+    other = next(letter for letter in letters if letter != token[at])
     with pytest.raises(SealBroken):
         key.open("name", token[:at] + other + token[at + 1 :])
 
