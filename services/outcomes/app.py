@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from services.outcomes.api.access import READERS
 from services.outcomes.api.check_ins import PATH, check_ins_router
+from services.outcomes.api.reports import reports_router
 from services.outcomes.api.trajectories import trajectories_router
 from services.outcomes.domain.attendance import place_document, stored_place
 from services.outcomes.domain.crises import case_document, stored_case
@@ -18,6 +19,7 @@ from services.outcomes.handlers.directory import Directory
 from services.outcomes.handlers.follow_ups import FollowUpBounds, FollowUpHandler
 from services.outcomes.handlers.projections import JoinHandler
 from services.outcomes.queries.check_ins import CheckInQueries
+from services.outcomes.queries.cohort import CohortQueries
 from services.outcomes.queries.patients import PatientQueries
 from services.outcomes.repository import StoredCheckIns, StoredLives, StoredProjections, StoredSheets
 from services.outcomes.settings import OutcomesSettings
@@ -115,7 +117,12 @@ class Outcomes:
         return [
             trajectories_router(queries, readers, staff),
             check_ins_router(handler, check_ins, readers, self._guidance),
+            reports_router(self._cohort(), parts.caller("supervisor")),
         ]
+
+    def _cohort(self) -> CohortQueries:
+        page_max = self.settings.cohort_page
+        return CohortQueries(self.sheets, self.places, self.cases, self.lives, self.rules, self.parts.clock, page_max=page_max)
 
     def _guidance(self, patient_id: str | None) -> Guidance:
         """Lines for a patient, by what is in memory of them; for anybody of whom nothing is."""
