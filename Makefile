@@ -66,5 +66,5 @@ bench: $(STAMP) ## Measure Vigil against a bare chain, in one run
 docs: $(STAMP) ## Write docs/reference/ from the code
 	$(BIN)/python -m deploy.reference
 
-docker-smoke: ## Not there yet
-	@echo "make $@ is not there yet" >&2; exit 3
+docker-smoke: $(STAMP) ## Build the images, start docker-compose.yml, one crisis, its page, nothing left; STAND_INS=1 without a registry
+	@$(BIN)/python -m deploy.compose.smoke_command $(if $(STAND_INS),--stand-ins)
