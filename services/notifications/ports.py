@@ -151,6 +151,10 @@ class Threads(Protocol):
         """Write a message; the one that is there already under this id, otherwise this one."""
         ...
 
+    async def keep_flag(self, message_id: str, patient_id: str, entry: Mapping[str, Any]) -> None:
+        """Add a flag's pending entry to a message that is there, unless it had this flag before."""
+        ...
+
     async def of(self, patient_id: str, before: tuple[float, str] | None, limit: int) -> Sequence[Message]:
         """A patient's thread, newest first, older than `before` (at, id)."""
         ...

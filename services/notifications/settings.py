@@ -11,6 +11,7 @@ from services.notifications.domain.gsm7 import septets
 from services.notifications.domain.template import LONGEST
 
 _HOUR = r"^(?:[01]\d|2[0-3]):[0-5]\d$"
+_DAYS = r"^(?:mon|tue|wed|thu|fri|sat|sun)(?:,(?:mon|tue|wed|thu|fri|sat|sun)){0,6}$"
 _MINUTES = re.compile(r"\d{1,5}(?:\s*,\s*\d{1,5}){0,7}\Z")
 
 
@@ -59,6 +60,19 @@ class NotificationsSettings(BaseSettings):
     unknown_s: float = Field(60.0, gt=0, description="How long a try of unknown end waits for a receipt that tells it.")
     receipt_s: float = Field(14_400, gt=0, description="How long after its acceptance a receipt of a message may come.")
     kek_look_s: float = Field(5.0, gt=0, description="How often the file of key-encryption keys is looked at.")
+
+    staffed_days: str = Field("mon,tue,wed,thu,fri", pattern=_DAYS, description="Days on which messages are read.")
+    staffed_from: str = Field("08:00", pattern=_HOUR, description="When somebody begins to read messages, in `zone`.")
+    staffed_to: str = Field("18:00", pattern=_HOUR, description="When they stop.")
+    reply_s: float = Field(14_400, gt=0, description="How much staffed time a message may wait to be read, either direction.")
+    covering_sms: str = Field("", max_length=16, description="Number of the covering clinician, told of unread messages.")
+    covering_email: str = Field(
+        "", max_length=254, description="Mail address of the covering clinician; empty both: none covers."
+    )
+    unread_look_s: float = Field(5.0, gt=0, description="How often unread messages are looked for.")
+    unread_again_s: float = Field(60.0, gt=0, description="How long after a failure the covering clinician is told again.")
+    copied_s: float = Field(1.0, gt=0, description="How long the answer to a screened message waits for its flag's first copy.")
+    cards_max: int = Field(10_000, ge=1, description="Patients whose routing codes are kept in memory for flags.")
 
     smtp_host: str = Field("", max_length=253, description="Mail server that messages are handed in at; empty = no mail.")
     smtp_port: int = Field(587, ge=1, le=65535, description="Port of the mail server.")

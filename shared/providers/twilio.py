@@ -40,9 +40,11 @@ class Twilio:
         authorization = aiohttp.encode_basic_auth(account.account_sid, account.auth_token)
         self._headers = {**_FORM, "Authorization": authorization}
 
-    async def message(self, to: str, body: str, status_callback: str, *, valid_s: int | None = None) -> str:
+    async def message(self, to: str, body: str, status_callback: str | None, *, valid_s: int | None = None) -> str:
         """Send a text; returns Twilio's message id, raises ProviderRefused. Nobody delivers it after `valid_s`."""
-        form = {"To": to, "From": self._account.sender, "Body": body, "StatusCallback": status_callback}
+        form = {"To": to, "From": self._account.sender, "Body": body}
+        if status_callback is not None:
+            form["StatusCallback"] = status_callback
         if valid_s is not None:
             form["ValidityPeriod"] = str(valid_s)
         return await self._create(self._messages_url, form)

@@ -73,3 +73,6 @@ NOTIFICATION_STEPS = Counter(
 NOTIFICATIONS_CALLBACKS_FORGED = Counter(
     "vigil_notifications_callbacks_forged", "Callbacks of the provider whose signature did not hold."
 )
+NOTIFICATIONS_UNREAD = Counter(
+    "vigil_notifications_unread", "Messages that nobody read by their reply time, by who was told of it.", ["outcome"]
+)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.notifications.domain.local_time import Quiet
+from services.notifications.domain.local_time import Quiet, minute_of
 from services.notifications.domain.patient import Preferences
 from services.notifications.domain.plans import Rules
 from services.notifications.handlers.patients import PatientHandler, PreferencesMoved
@@ -49,7 +49,7 @@ class QuietHours(BaseModel):
 
     def quiet(self) -> Quiet:
         """As minutes of the day."""
-        return Quiet(_minute(self.from_), _minute(self.to))
+        return Quiet(minute_of(self.from_), minute_of(self.to))
 
 
 class PreferencesTold(BaseModel):
@@ -120,8 +120,3 @@ def notifications_router(parts: Parts, queries: Queries, patients: PatientHandle
         return json_response(preferences_shown(patient, rules), headers=etag(patient.preferences_version))
 
     return router
-
-
-def _minute(clock: str) -> int:
-    hours, minutes = clock.split(":")
-    return int(hours) * 60 + int(minutes)

@@ -13,6 +13,7 @@ from services.notifications.ports import ContactsClosed, NotSent
 from shared.chassis.http import Problem, body_of
 from shared.providers.twilio import SignatureCheck, answer
 from shared.security.phi import PatientPhone
+from shared.time.ids import fresh_id
 
 FORM_MAX_FIELDS = 100
 FORM_MAX_BYTES = 64 * 1024
@@ -84,7 +85,8 @@ def providers_router(
         """A text from a phone: 200 with TwiML. STOP, START and HELP hold for that number at once."""
         form = await signed(request)
         try:
-            said = await inbound.text(PatientPhone(form.get("From", "")), form.get("Body", ""))
+            text_id = form.get("MessageSid") or fresh_id()
+            said = await inbound.text(PatientPhone(form.get("From", "")), form.get("Body", ""), text_id)
         except ContactsClosed:
             # The provider tries the number's fallback URL, or tells its sender.
             raise Problem(503, "contacts-closed", "Nothing can be kept now; send it again") from None

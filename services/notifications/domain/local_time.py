@@ -30,6 +30,12 @@ class Quiet:
         return minute >= self.from_min or minute < self.to_min
 
 
+def minute_of(clock: str) -> int:
+    """`08:30` as minutes after midnight; raises ValueError."""
+    hours, minutes = clock.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
 @lru_cache(maxsize=512)
 def zone_of(name: str | None) -> ZoneInfo:
     """The zone of this name; UTC for one that nobody knows."""
@@ -84,6 +90,11 @@ def days_before_s(at_s: float, days: int, zone: ZoneInfo) -> float:
 def day_ends_s(at_s: float, zone: ZoneInfo, days: int = 0) -> float:
     """The midnight that ends the day of this moment, or the one so many days later."""
     return _at(local(at_s, zone).date() + timedelta(days=1 + days), 0, zone)[0]
+
+
+def at_minute_s(day: date, minute: int, zone: ZoneInfo) -> float:
+    """When the clock first shows this minute of a day; 1440 is the end of the day."""
+    return _at(day + timedelta(days=minute // DAY_MIN), minute % DAY_MIN, zone)[0]
 
 
 def day_of(at_s: float, zone: ZoneInfo) -> date:

@@ -5,9 +5,11 @@ from typing import Any
 
 import yaml
 
+from services.notifications.domain.screening import Phrases
 from services.notifications.domain.template import Templates, read_templates
 from services.notifications.domain.template_lint import faults_of
 
+_DOMAIN = files("services.notifications.domain")
 _TEMPLATES = files("services.notifications.domain.templates")
 LOCALES = ("en", "es")
 
@@ -20,3 +22,8 @@ def load_templates() -> Templates:
     if faults:
         raise ValueError("; ".join(faults))
     return templates
+
+
+def load_phrases() -> Phrases:
+    """What patients' messages are looked through for."""
+    return Phrases(yaml.safe_load((_DOMAIN / "screening.yaml").read_text("utf-8")))

@@ -26,7 +26,7 @@ class TwilioSender:
     async def send(self, to: Phi[str], text: Text, notification_id: str, receipt_at: str, valid_s: float) -> str:
         valid = max(1, min(int(valid_s), VALID_MAX_S))
         try:
-            return await self._twilio.message(to.open(), text.body, receipt_at, valid_s=valid)
+            return await self._twilio.message(to.open(), text.body, receipt_at or None, valid_s=valid)
         except ProviderRefused as refused:
             meaning = of_twilio(refused.status, refused.code)
             code = refused.reason if refused.code is None else str(refused.code)

@@ -13,7 +13,7 @@ from services.notifications.ports import Conflict, NotSent, Numbers, Obligations
 from shared.security.phi import PatientPhone
 
 _TEMPLATE: Mapping[Asked, str] = {"stop": "stopped", "start": "started", "help": "helped", "other": "not_read"}
-Screen = Callable[[str, str], None]
+Screen = Callable[[str, str, str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class InboundHandler:
     def __init__(
         self, numbers: Numbers, patients: Patients, answering: Answering, now_s: Callable[[], float], screen: Screen
     ) -> None:
-        """`screen(patient_id, text)` looks at what a known patient wrote; it never waits."""
+        """`screen(patient_id, text, text_id)` looks at what a known patient wrote, and lets a human see what must be seen."""
         self._numbers = numbers
         self._patients = patients
         self._answering = answering
         self._now_s = now_s
         self._screen = screen
 
-    async def text(self, number: PatientPhone, body: str) -> str:
+    async def text(self, number: PatientPhone, body: str, text_id: str) -> str:
         """What to answer; raises ContactsClosed while STOP cannot be kept."""
         what = asked(body)
         if what in ("stop", "start"):
@@ -46,7 +46,7 @@ class InboundHandler:
         known = await self._numbers.patients(number)
         if what == "other":
             for patient_id in known:
-                self._screen(patient_id, body)
+                await self._screen(patient_id, body, text_id)
         patient = await self._patients.load(known[-1]) if known else None
         if what == "start":
             await self._revived(known)

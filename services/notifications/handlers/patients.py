@@ -33,13 +33,22 @@ class PreferencesMoved(Exception):
 class PatientHandler:
     """The write side of patients; what was heard twice or late changes nothing."""
 
-    def __init__(self, patients: Patients, obligations: ObligationHandler, programme_id: str) -> None:
+    def __init__(
+        self,
+        patients: Patients,
+        obligations: ObligationHandler,
+        programme_id: str,
+        hear: Callable[[PatientEnrolled | ContactChanged], None],
+    ) -> None:
+        """`hear` keeps the routing codes of whoever comes or changes."""
         self._patients = patients
         self._obligations = obligations
         self._programme_id = programme_id
+        self._hear = hear
 
     async def contacts(self, event: PatientEnrolled | ContactChanged, envelope: Envelope) -> None:
         """A patient came, or is reached in another way or place: what is still to come moves to their new clock."""
+        self._hear(event)
         contacts = None if event.contacts is None else event.contacts.model_dump()
         track = None if event.routing.track == _UNKNOWN else event.routing.track
 

@@ -12,9 +12,9 @@ from services.notifications.domain.obligation import Item, Obligation
 from services.notifications.domain.plans import Rules
 from services.notifications.gateways.contacts import SealedContacts
 from services.notifications.gateways.files import load_templates
-from services.notifications.gateways.guidance import HomeGuidance
 from services.notifications.gateways.memory import MemorySender
 from services.notifications.gateways.numbers import StoredNumbers
+from services.notifications.handlers.directory import Directory
 from services.notifications.handlers.obligations import ObligationHandler
 from services.notifications.handlers.patients import PatientHandler
 from services.notifications.ports import Sender
@@ -27,6 +27,7 @@ from services.notifications.stages.rate import Caps
 from services.notifications.stages.record import Patience
 from services.notifications.stages.render import Words
 from services.notifications.timers.due import DueBounds, DueWork
+from shared.chassis.guidance import load_guidance
 from shared.contracts.envelope import Envelope
 from shared.contracts.patient import ConsentChanged, ContactChanged, PatientDischarged, PatientEnrolled
 from shared.contracts.sealed import SealedContacts as SealedFields
@@ -102,7 +103,7 @@ class House:
         self.contacts = SealedContacts(self, self.keyring)
         self.senders = {channel: MemorySender(channel) for channel in channels}
         by_channel: dict[Channel, Sender] = dict(self.senders.items())
-        self.words = Words(load_templates(), Guidance(HomeGuidance()), LINK, "+15550000002")
+        self.words = Words(load_templates(), Guidance(load_guidance("US")), LINK, "+15550000002")
         self.delivery = Delivery(
             self.obligations, self.patients, self.numbers, by_channel, caps, PATIENCE, 1.0, lambda one, item: item.key
         )
@@ -112,7 +113,8 @@ class House:
         )
         self.due = DueWork(self.obligations, self.pipeline, self.store.now_s, DueBounds(50, 4))
         self.events = ObligationHandler(self.obligations, self.patients, rules)
-        self.people = PatientHandler(self.patients, self.events, "default")
+        self.directory = Directory(Guidance(load_guidance("US")), 100)
+        self.people = PatientHandler(self.patients, self.events, "default", self.directory.hear)
         self.queries = Queries(self.obligations, self.patients, rules)
         self.sequence = 0
 

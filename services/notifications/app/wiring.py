@@ -1,4 +1,4 @@
-"""Composition root of notifications: settings → adapters → stages → handlers → routes, subscriptions, timers."""
+"""The parts of notifications, wired: adapters → stages → handlers → routes, subscriptions, timers."""
 
 from urllib.parse import quote
 
@@ -8,17 +8,18 @@ from pydantic import BaseModel
 
 from services.notifications.api.notifications import notifications_router
 from services.notifications.api.providers import providers_router
+from services.notifications.app.messages import Messages
 from services.notifications.domain.channels import Channel
 from services.notifications.domain.guidance import Guidance
-from services.notifications.domain.local_time import Quiet
+from services.notifications.domain.local_time import Quiet, minute_of
 from services.notifications.domain.obligation import Item, Obligation
 from services.notifications.domain.plans import Rules
-from services.notifications.gateways.contacts import SealedContacts
+from services.notifications.gateways.contacts import SealedContacts, ThreadSeal
 from services.notifications.gateways.files import load_templates
-from services.notifications.gateways.guidance import HomeGuidance
 from services.notifications.gateways.mail import MailSender
 from services.notifications.gateways.numbers import StoredNumbers
 from services.notifications.gateways.sms import TwilioSender
+from services.notifications.handlers.directory import Directory
 from services.notifications.handlers.inbound import Answering, InboundHandler, ReceiptHandler
 from services.notifications.handlers.obligations import ObligationHandler
 from services.notifications.handlers.patients import PatientHandler
@@ -35,7 +36,7 @@ from services.notifications.stages.render import Words
 from services.notifications.subscribers import subscriptions
 from services.notifications.timers.due import DueBounds, DueWork
 from shared.bus.patient_keys import PatientKeyReader
-from shared.chassis.application import Parts, Service, Timer, run_service
+from shared.chassis.application import Parts, Service, Timer
 from shared.contracts.notifications import (
     NotificationDelivered,
     NotificationFailed,
@@ -54,19 +55,14 @@ KEY_REQUEST_S, KEY_FETCH_S = 10.0, 0.5
 _log = structlog.get_logger(__name__)
 
 
-def build(parts: Parts, settings: NotificationsSettings) -> Service:
-    """What notifications adds to the chassis."""
-    return _Notifications(parts, settings, ProviderSettings()).service()
-
-
-class _Notifications:
+class Notifications:
     """The parts of notifications, in the order in which they need each other."""
 
     def __init__(self, parts: Parts, settings: NotificationsSettings, provider: ProviderSettings) -> None:
         self.parts, self.settings = parts, settings
         self.token = provider.twilio_auth_token_file.read_text().strip()
         self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=settings.provider_s))
-        self.rules, self.templates, self.guidance = rules_of(settings), load_templates(), Guidance(HomeGuidance())
+        self.rules, self.templates, self.guidance = rules_of(settings), load_templates(), Guidance(self.parts.guidance)
         self._build_keys()
         self._build_store()
         self._build_stages(provider)
@@ -122,11 +118,14 @@ class _Notifications:
     def _build_handlers(self) -> None:
         self.obligation_handler = ObligationHandler(self.obligations, self.patients, self.rules)
         programme = self.parts.deployment.programme_id
-        self.patient_handler = PatientHandler(self.patients, self.obligation_handler, programme)
-        answering = Answering(self.templates, self.guidance, self.settings.app_url)
-        self.inbound = InboundHandler(
-            self.numbers, self.patients, answering, self.parts.clock.now_s, lambda patient_id, text: None
+        self.directory = Directory(self.guidance, self.settings.cards_max)
+        self.patient_handler = PatientHandler(self.patients, self.obligation_handler, programme, self.directory.hear)
+        seal = ThreadSeal(self.keks, self.keyring)
+        self.messages = Messages(
+            self.parts, self.settings, self.guidance, self.directory, self.templates, seal, self.delivery.senders
         )
+        answering = Answering(self.templates, self.guidance, self.settings.app_url)
+        self.inbound = InboundHandler(self.numbers, self.patients, answering, self.parts.clock.now_s, self.messages.screen)
         self.receipts = ReceiptHandler(self.obligations, self._receipt, self._dead)
 
     def service(self) -> Service:
@@ -134,6 +133,7 @@ class _Notifications:
         queries = Queries(self.obligations, self.patients, self.rules)
         return Service(
             routes=[
+                self.messages.router(),
                 notifications_router(self.parts, queries, self.patient_handler, self.rules),
                 providers_router(
                     self.inbound,
@@ -146,13 +146,15 @@ class _Notifications:
             subscriptions=subscriptions(self.obligation_handler, self.patient_handler),
             timers=[
                 Timer(self.settings.poll_s, self.due.once),
+                Timer(self.settings.unread_look_s, self.messages.unread.once),
                 Timer(0.0, self.keys.run),
                 Timer(self.settings.kek_look_s, self._look_at_keys),
             ],
-            on_start=[self.obligations.prepare],
+            on_start=[self.obligations.prepare, self.messages.threads.prepare],
             on_stop=[self.due.stop, self.session.close],
             alarms=lambda: {"sealing_unavailable": self.keks.trouble is not None, "keys_lost": not self.keys.connected},
             open_paths=["/v1/providers/"],
+            extra_for_all_errors=self.messages.around.for_errors,
         )
 
     async def _look_at_keys(self) -> None:
@@ -189,7 +191,7 @@ def rules_of(settings: NotificationsSettings) -> Rules:
     """The programme's ways."""
     return Rules(
         settings.zone,
-        Quiet(_minute(settings.quiet_from), _minute(settings.quiet_to)),
+        Quiet(minute_of(settings.quiet_from), minute_of(settings.quiet_to)),
         settings.leads,
         settings.form_reminders,
         settings.missed_second_s,
@@ -215,13 +217,3 @@ def mail_server(settings: NotificationsSettings) -> MailServer | None:
 
 def _counted(outcome: str, code: str) -> None:
     NOTIFICATION_STEPS.labels(outcome, code).inc()
-
-
-def _minute(clock: str) -> int:
-    hours, minutes = clock.split(":")
-    return int(hours) * 60 + int(minutes)
-
-
-def main() -> None:
-    """Run notifications."""
-    run_service("notifications", NotificationsSettings, build)
