@@ -74,8 +74,22 @@ class Left:
 class ContactStore(Protocol):
     """Sealed contacts of patients."""
 
-    async def put(self, patient_id: str, sequence: int, contacts: dict[str, Any] | None) -> None:
-        """Keep these contacts unless newer ones are there; raises StoreSilent."""
+    async def put(
+        self, patient_id: str, sequence: int, contacts: dict[str, Any] | None, routing: dict[str, Any] | None = None
+    ) -> None:
+        """Keep these contacts and routing codes unless newer ones are there; raises StoreSilent."""
+        ...
+
+    async def put_place(self, patient_id: str, at_s: float, place: dict[str, Any]) -> None:
+        """Keep where the patient was at that moment, sealed, unless it is known of a later one; raises StoreSilent."""
+        ...
+
+    async def place(self, patient_id: str) -> dict[str, Any] | None:
+        """The last such place with its `at_s`; None when there is none. Raises StoreSilent."""
+        ...
+
+    async def routing(self, patient_id: str) -> dict[str, Any] | None:
+        """The patient's routing codes; None when they are not known. Raises StoreSilent."""
         ...
 
     async def forget(self, patient_id: str) -> None:

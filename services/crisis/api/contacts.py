@@ -1,4 +1,4 @@
-"""`GET /v1/cases/{id}/contacts`: how the patient of an open case is reached, for those who may take it."""
+"""`GET /v1/cases/{id}/contacts`: how the patient of an open case is reached and where they last were, for who may take it."""
 
 from typing import Annotated, Any
 
@@ -29,13 +29,13 @@ def contacts_router(contacts: Contacts, queries: Queries, verifier: TokenVerifie
         if case["state"] == "closed":
             raise Problem(409, "case-closed", "The case is closed; the programme's own record has the contacts")
         try:
-            found = await contacts.of(case["patient_id"])
+            found, place = await contacts.of(case["patient_id"]), await contacts.place_of(case["patient_id"])
         except (StoreSilent, KeyUnavailable) as away:
             code = getattr(away, "code", "store_silent")
             raise Problem(503, "contacts-unavailable", "The contacts cannot be shown now", str(code)) from None
         log.info("contacts_shown", case_id=case["case_id"], by=principal.sub, found=found is not None)
-        if found is None:
+        if found is None and place is None:
             raise Problem(404, "no-contacts", "Nothing is known of how this patient is reached")
-        return {"patient_id": case["patient_id"], "contacts": found}
+        return {"patient_id": case["patient_id"], "contacts": found, "last_place": place}
 
     return router

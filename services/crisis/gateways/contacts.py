@@ -1,4 +1,5 @@
-"""Sealed contacts of patients as the bus tells them, in MongoDB: the newest of each patient, nothing of who was forgotten."""
+"""What the bus tells of patients, in MongoDB: sealed contacts, routing codes, where they last were; the newest of each, and
+nothing of who was forgotten."""
 
 from typing import Any
 
@@ -17,27 +18,51 @@ class MongoContacts:
 
     def __init__(self, store: Store, operation_s: float) -> None:
         self._documents: Documents = store.documents("contacts", operations_max=OPERATIONS_MAX)
+        self._places: Documents = store.documents("places", operations_max=OPERATIONS_MAX)
         self._operation_s = operation_s
 
-    async def put(self, patient_id: str, sequence: int, contacts: dict[str, Any] | None) -> None:
-        """Keep these contacts unless newer ones are there; raises StoreSilent."""
-        change = {"$set": {"contacts": contacts, "sequence": sequence}}
-        query = {"_id": patient_id, "sequence": {"$lt": sequence}}
-        try:
-            await bounded(self._documents.update(query, change, upsert=True), self._operation_s)
-        except DuplicateKey:
-            return
-        except StoreUnavailable as error:
-            raise StoreSilent(error.code) from None
+    async def put(
+        self, patient_id: str, sequence: int, contacts: dict[str, Any] | None, routing: dict[str, Any] | None = None
+    ) -> None:
+        """Keep these contacts and codes unless newer ones are there; raises StoreSilent."""
+        told = {"contacts": contacts, "routing": routing}
+        await self._keep_newest(self._documents, patient_id, "sequence", sequence, told)
+
+    async def put_place(self, patient_id: str, at_s: float, place: dict[str, Any]) -> None:
+        """Keep where the patient was then unless a later place is known; raises StoreSilent."""
+        await self._keep_newest(self._places, patient_id, "at_s", at_s, {"place": place})
 
     async def forget(self, patient_id: str) -> None:
         """Keep nothing of this patient, now and later; raises StoreSilent."""
         await self.put(patient_id, _LAST, None)
+        await self._keep_newest(self._places, patient_id, "at_s", float(_LAST), {"place": None})
 
     async def get(self, patient_id: str) -> dict[str, Any] | None:
         """The sealed contacts; None when there are none. Raises StoreSilent."""
+        found = await self._found(self._documents, patient_id)
+        return None if found is None else found["contacts"]
+
+    async def routing(self, patient_id: str) -> dict[str, Any] | None:
+        """The routing codes; None when they are not known. Raises StoreSilent."""
+        found = await self._found(self._documents, patient_id)
+        return None if found is None else found.get("routing")
+
+    async def place(self, patient_id: str) -> dict[str, Any] | None:
+        """The last known place with its moment; None when there is none. Raises StoreSilent."""
+        found = await self._found(self._places, patient_id)
+        return None if found is None or found["place"] is None else {**found["place"], "at_s": found["at_s"]}
+
+    async def _found(self, documents: Documents, patient_id: str) -> dict[str, Any] | None:
         try:
-            found = await bounded(self._documents.find_one({"_id": patient_id}), self._operation_s)
+            return await bounded(documents.find_one({"_id": patient_id}), self._operation_s)
         except StoreUnavailable as error:
             raise StoreSilent(error.code) from None
-        return None if found is None else found["contacts"]
+
+    async def _keep_newest(self, documents: Documents, patient_id: str, by: str, value: float, told: dict[str, Any]) -> None:
+        query = {"_id": patient_id, by: {"$lt": value}}
+        try:
+            await bounded(documents.update(query, {"$set": {**told, by: value}}, upsert=True), self._operation_s)
+        except DuplicateKey:
+            return
+        except StoreUnavailable as error:
+            raise StoreSilent(error.code) from None
