@@ -40,6 +40,15 @@ def images() -> list[Image]:
     return list(found.values())
 
 
+def images_of_others(*, stand_ins: bool) -> list[str]:
+    """The images that are not built here and that `docker compose up` needs, with or without stand-ins."""
+    stood_in = yaml.safe_load(STAND_INS.read_text(encoding="utf-8"))["services"] if stand_ins else {}
+    wanted = {name: told for name, told in services().items() if "build" not in told and "profiles" not in told}
+    found = [str(stood_in.get(name, told)["image"]) for name, told in wanted.items()]
+    (base,) = re.findall(r"(?m)^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE.read_text(encoding="utf-8"))
+    return [base, *found]
+
+
 def copied(stage: str) -> list[Path]:
     """What a stage of the Dockerfile copies out of the tree; raises KeyError when there is no such stage."""
     text = DOCKERFILE.read_text(encoding="utf-8").replace("\\\n", " ")

@@ -10,12 +10,13 @@ from typing import Any
 
 import aiohttp
 
-from deploy.compose.engine import EngineRefused, containers, left_of, require_engine, run, run_command
-from deploy.compose.files import COMPOSE, STAND_INS, images, services
+from deploy.compose.engine import EngineRefused, containers, has_image, left_of, require_engine, run, run_command
+from deploy.compose.files import COMPOSE, STAND_INS, images, images_of_others, services
 from deploy.compose.stand_ins.images import make
 from deploy.local.apis import Crisis, Intake, PhoneNetwork, calling
 from deploy.local.first_pages import code_on
 from deploy.local.home import ROOT
+from deploy.local.lacks import MachineLacks
 from deploy.local.ports import LOOPBACK, free_ports
 from deploy.local.waiting import eventually
 
@@ -24,6 +25,7 @@ PAGE_WITHIN_S = 15.0
 SCRAPED_WITHIN_S = 60.0
 # What ends so often is not going to stay.
 _RESTARTS_MAX = 3
+_WITHOUT_REGISTRY = "reach an image registry; or, as root on Debian with mmdebstrap: make docker-smoke STAND_INS=1"
 # One person, nobody's: a number reserved for fiction.
 _PATIENT = {
     "name": "Sam Sample",
@@ -68,9 +70,10 @@ class Smoke:
         self._env = {f"VIGIL_PUBLISH_{name.upper().replace('-', '_')}": str(port) for name, port in self._ports.items()}
         self._env["VIGIL_TAG"] = self.project
         try:
-            with self._step("images that a registry would give" if self.stand_ins else "no stand-ins: official images"):
+            with self._step("images of others" + (", made here" if self.stand_ins else "")):
                 if self.stand_ins:
                     make(self._note)
+                self._fetch()
             with self._step("build"):
                 self._build()
             with self._step("start until everything is healthy"):
@@ -87,6 +90,16 @@ class Smoke:
         finally:
             with self._step("stop, and remove what was made"):
                 self._remove()
+
+    def _fetch(self) -> None:
+        for image in images_of_others(stand_ins=self.stand_ins):
+            if not has_image(image):
+                self._note(f"{image} …")
+                try:
+                    run("pull", image)
+                except EngineRefused as refused:
+                    self._note(str(refused).splitlines()[-1])
+                    raise MachineLacks(f"the image {image} cannot be had", _WITHOUT_REGISTRY) from None
 
     def _build(self) -> None:
         authority = os.environ.get("VIGIL_BUILD_CA")

@@ -154,7 +154,8 @@ def test_a_container_may_do_little(name: str) -> None:
     assert told["security_opt"] == ["no-new-privileges:true"]
     assert "mem_limit" in told
     assert "privileged" not in told
-    assert ":latest" not in told["image"]
+    assert re.fullmatch(r"[\w./-]+:[\w.${}:-]+", told["image"]), "an image has a tag"
+    assert not told["image"].endswith(":latest")
 
 
 def test_a_flags_way_comes_before_the_rest() -> None:
