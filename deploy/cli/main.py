@@ -7,7 +7,23 @@ from types import FrameType
 import typer
 from rich.console import Console
 
-from deploy.cli import audit, bench, case, demo, dlq, doctor, down, instruments, replay, roster, setup, status, token, up
+from deploy.cli import (
+    audit,
+    bench,
+    case,
+    demo,
+    dlq,
+    doctor,
+    down,
+    instruments,
+    rebuild,
+    replay,
+    roster,
+    setup,
+    status,
+    token,
+    up,
+)
 from deploy.cli.output import MACHINE_LACKS, NOT_RUNNING, VERDICT_FAILED, json_file_is_optional
 from deploy.local.lacks import MachineLacks
 from deploy.local.processes import NotReady, ProcessDied
@@ -36,6 +52,7 @@ app.add_typer(case.app, name="case")
 app.add_typer(roster.app, name="roster")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(instruments.app, name="instruments")
+app.command("rebuild")(rebuild.rebuild)
 app.command("bench")(bench.bench)
 
 
