@@ -1,4 +1,4 @@
-"""`vigil demo`: the whole thing, live, on processes of its own, in half a minute."""
+"""`vigil demo`: the whole thing, live, on processes of its own, in less than a minute."""
 
 import asyncio
 import json
@@ -10,14 +10,17 @@ from rich.panel import Panel
 from rich.text import Text
 
 from deploy.cli.case import span, timeline_table
+from deploy.cli.demo_tables import published_table, trajectory_table
 from deploy.cli.output import VERDICT_FAILED, JsonTo, Output
 from deploy.local.apis import Refused, Unreachable
-from deploy.local.demo_story import Moment, Story, StoryFailed, Told, people_of
+from deploy.local.demo_story import Story
 from deploy.local.home import ROOT
 from deploy.local.plan import PROGRAMME, STEP_S
 from deploy.local.prepare import Parts
 from deploy.local.private import end_private, private_options, private_parts
+from deploy.local.processes import NotReady, ProcessDied
 from deploy.local.stack import Stack
+from deploy.local.telling import Moment, StoryFailed, Told, people_of
 from shared.time.clock import SystemClock
 
 PROFILE = "demo"
@@ -25,15 +28,25 @@ PROFILE = "demo"
 HOLD_S = 0.4
 _FLUSH_EVERY_S = 0.1
 _ROSTER = ROOT / "deploy" / "local" / "sample" / "roster.json"
-_STYLES = {"page_on_phone": "bold red", "t0": "bold", "second_person": "yellow", "heard": "green", "silence": "bold green"}
-_MARKS = {"page_on_phone": "☎", "reply": "✉", "reply_answered": "✉", "silence": "☾"}
+_STYLES = {
+    "page_on_phone": "bold red",
+    "t0": "bold",
+    "second_person": "yellow",
+    "heard": "green",
+    "silence": "bold green",
+    "session": "bold",
+    "session_missed": "yellow",
+    "session_acknowledged": "green",
+    "message_on_phone": "bold magenta",
+}
+_MARKS = {"page_on_phone": "☎", "message_on_phone": "✉", "reply": "✉", "reply_answered": "✉", "silence": "☾"}
 
 
 def demo(
     embedded: Annotated[bool, typer.Option("--embedded", help="All services in one process, in memory: forgets.")] = False,
     json_to: JsonTo = None,
 ) -> None:
-    """Start everything, tell the story of one flag as it happens, leave nothing running."""
+    """Start everything, tell the story of one flag and of a missed session as it happens, leave nothing running."""
     output = Output(json_to)
     started_s = psutil.Process().create_time()
     title = Text("One answer becomes a page, and rings until a human has the patient", style="bold")
@@ -56,14 +69,14 @@ async def _run(output: Output, stack: Stack, started_s: float) -> dict[str, Any]
     ready_s: float | None = None
     try:
         servers = "" if stack.options.embedded else "Kafka, MongoDB, "
-        with output.console.status(f"{servers}intake, two crisis replicas and a phone network are starting …"):
+        with output.console.status(f"{servers}the services and a phone network are starting …"):
             await stack.start(beside=PROGRAMME)
         ready_s = clock.monotonic_s() - began_s
         output.say(_ready(stack, ready_s))
         telling = asyncio.create_task(screen.run(story.told))
         try:
             await story.run()
-        except (StoryFailed, Unreachable, Refused) as error:
+        except (StoryFailed, Unreachable, Refused, ProcessDied, NotReady) as error:
             failed = str(error)
         finally:
             telling.cancel()
@@ -71,6 +84,8 @@ async def _run(output: Output, stack: Stack, started_s: float) -> dict[str, Any]
             screen.flush(story.told, everything=True)
         if story.told.timeline:
             output.say("", timeline_table(story.told.timeline, story.told.t0_s or 0.0))
+        if story.told.published:
+            output.say("", trajectory_table(story.told.trajectory), "", published_table(story.told.published))
     finally:
         with output.console.status("stopping …"):
             await end_private(stack)
@@ -143,6 +158,9 @@ def _report(told: Told, failed: str | None, left: list[str], started_s: float) -
         "case_id": told.case_id,
         "code": told.code,
         "timeline": told.timeline,
+        "messages": len(told.messages),
+        "trajectory": told.trajectory,
+        "published": told.published,
     }
 
 
@@ -154,7 +172,8 @@ def _conclude(output: Output, told: Told, failed: str | None, left: list[str], s
         after_ms = (first_s - (told.t0_s or first_s)) * 1000.0
         output.say(
             f"\n[bold green]✓[/bold green] On the first phone {after_ms:.1f} ms after the answer was accepted,"
-            f" {first_s - started_s:.1f} s after this command began; {len(told.pages)} pages, none that nobody expected."
+            f" {first_s - started_s:.1f} s after this command began; {len(told.pages)} pages, none that nobody expected,"
+            f" and {len(told.messages)} messages to patients."
         )
     if left:
         output.say(f"[red]✗ still running: {', '.join(left)}[/red]")

@@ -132,9 +132,12 @@ class Intake(Caller):
             raise Refused(answer)
         return str(answer.body["patient_id"])
 
-    async def assess(self, patient_id: str, key: str, answers: Mapping[str, int], instrument: str = "phq9") -> Answer:
+    async def assess(
+        self, patient_id: str, key: str, answers: Mapping[str, int], instrument: str = "phq9", answered_at: str | None = None
+    ) -> Answer:
         """201, or 200 when the same came before; raises Unreachable, Refused."""
-        body = {"instrument": instrument, "answers": dict(answers)}
+        body: dict[str, Any] = {"instrument": instrument, "answers": dict(answers)}
+        body |= {} if answered_at is None else {"answered_at": answered_at}
         answer = await self.call("POST", f"/v1/patients/{quote(patient_id)}/assessments", body, {"Idempotency-Key": key})
         if answer.status not in (200, 201):
             raise Refused(answer)

@@ -23,8 +23,16 @@ PACE: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "demo": {"VIGIL_SESSIONS_LATE_S": "1", "VIGIL_SESSIONS_MISSED_S": "2"},
         "test": {"VIGIL_SESSIONS_LATE_S": "1", "VIGIL_SESSIONS_MISSED_S": "2", "VIGIL_SESSIONS_DROPPED_S": "2"},
     },
-    "outcomes": {"demo": {}, "test": {}},
-    "notifications": {"demo": {}, "test": {}},
+    "outcomes": {"demo": {}, "test": {"VIGIL_OUTCOMES_FOLLOW_UP_DAY_S": "1"}},
+    "notifications": {
+        "demo": {},
+        "test": {
+            "VIGIL_NOTIFICATIONS_MISSED_SECOND_S": "4",
+            "VIGIL_NOTIFICATIONS_RETRY_S": "1,2,4",
+            "VIGIL_NOTIFICATIONS_LEASE_S": "5",
+            "VIGIL_NOTIFICATIONS_UNKNOWN_S": "5",
+        },
+    },
 }
 # Messages that are no pages come from another number than pages do: nobody takes one for the other.
 MESSAGES_SENDER = "+15550000001"

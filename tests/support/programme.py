@@ -3,15 +3,13 @@
 It is the clinic's language and more: whoever is at risk is still paged about, by the same words.
 """
 
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
+from deploy.local.noon import where_it_is_noon
 from deploy.local.plan import MESSAGES_SENDER
 from shared.time.clock import epoch_s, iso
 from shared.time.ids import fresh_id
@@ -22,19 +20,8 @@ from tests.support.people import Answer, Clinician, Patient, Told
 
 # An event goes from one service's store over the bus to the next one's, and a message from there to a phone.
 TOLD_S = 15.0
-# Zones around the world: somewhere it is always about noon, and nobody's quiet hours.
-_ZONES = (
-    "Pacific/Auckland",
-    "Asia/Tokyo",
-    "Asia/Kolkata",
-    "Europe/Berlin",
-    "Europe/London",
-    "America/New_York",
-    "America/Los_Angeles",
-)
-_NOON = 12.5
 # Every patient has a phone of their own; all end in digits that the canaries know.
-_AREAS = (area for area in itertools.count(201) if area % 100 != 11)
+_AREAS = iter(range(201, 1000))
 _PATIENTS_NUMBER = re.compile(rf"\+1\d{{3}}{PATIENT['phone'][-7:]}")
 
 
@@ -64,9 +51,18 @@ class Participant(Patient):
         """Answer what they read; returns what came back."""
         return " ".join((await self.phone.reply(text))["answers"])
 
-    async def joins(self, session_id: str, **others: Any) -> Told:
-        """Come into a session, at the place on file."""
-        return await self._does("join", session_id, {"location_confirmed": True, **others})
+    async def joins(self, session_id: str, within_s: float = TOLD_S, **others: Any) -> Told:
+        """Come into a session, at the place on file; sessions may have to hear of the patient first."""
+        body = {"location_confirmed": True, **others}
+        told = Told(0, {})
+
+        async def joined() -> bool:
+            nonlocal told
+            told = await self._ask("join", session_id, body)
+            return told.status == 200
+
+        await self.programme.eventually(joined, within_s, lambda: f"the patient joins: {told.status} {told.body}")
+        return told
 
     async def leaves(self, session_id: str, *, lost: bool = False) -> Told:
         """Go, or be found not to be there any more."""
@@ -81,20 +77,27 @@ class Participant(Patient):
         return await self.programme.place(self, session_id, state, within_s)
 
     async def _does(self, what: str, session_id: str, body: Mapping[str, Any]) -> Told:
-        path = f"/v1/sessions/{quote(session_id)}/{what}"
-        told = await self.programme.ask("sessions", "POST", path, {"patient_id": self.patient_id, **body})
+        told = await self._ask(what, session_id, body)
         assert told.status == 200, f"{what}: {told.status} {told.body}"
         return told
+
+    async def _ask(self, what: str, session_id: str, body: Mapping[str, Any]) -> Told:
+        path = f"/v1/sessions/{quote(session_id)}/{what}"
+        return await self.programme.ask("sessions", "POST", path, {"patient_id": self.patient_id, **body})
 
 
 class Programme(Clinic):
     """One story's programme: `async with Programme(stack) as programme`; its services are sessions, outcomes, notifications."""
 
-    async def enrol(self, **overrides: Any) -> Participant:
-        """A new patient, awake, with a phone of their own."""
+    async def enrol(self, *, consents: Sequence[str] = ("contact_sms",), **overrides: Any) -> Participant:
+        """A new patient, awake, with a phone of their own, who has given these consents."""
         number = f"+1{next(_AREAS)}{PATIENT['phone'][-7:]}"
         own = {"phone": number, "zone": where_it_is_noon(self.clock.now_s()), **overrides}
         patient = await super().enrol(**own)
+        if consents:
+            path = f"/v1/patients/{patient.patient_id}/consents"
+            told = await self.ask("intake", "PUT", path, {"consents": dict.fromkeys(consents, True)})
+            assert told.status == 200, f"consents: {told.status} {told.body}"
         return Participant(self, patient.patient_id, self, own["phone"])
 
     async def ask(
@@ -206,13 +209,3 @@ class Programme(Clinic):
         if person is None and _PATIENTS_NUMBER.fullmatch(page.to):
             return None if (page.sender, page.code) == (MESSAGES_SENDER, None) else "a page on a patient's phone"
         return super()._surprise(page, person)
-
-
-def where_it_is_noon(now_s: float) -> str:
-    """The zone, of some around the world, in which it is nearest to half past twelve."""
-
-    def from_noon(zone: str) -> float:
-        local = datetime.fromtimestamp(now_s, UTC).astimezone(ZoneInfo(zone))
-        return abs(local.hour + local.minute / 60.0 - _NOON)
-
-    return min(_ZONES, key=from_noon)

@@ -2,8 +2,8 @@
 
 import json
 
-from deploy.local.demo_story import Moment, Someone, Told, people_of
 from deploy.local.home import ROOT
+from deploy.local.telling import Moment, Someone, Told, people_of
 
 ROSTER = json.loads((ROOT / "deploy" / "local" / "sample" / "roster.json").read_text(encoding="utf-8"))
 
