@@ -130,12 +130,10 @@ async def test_a_record_whose_reading_kills_is_paged_as_unreadable_and_kills_no_
         await clinic.ana.is_paged(fine, channel)
 
     assert page.code != answer.code
+    both = [(page.code, "crisis.unreadable_risk_event"), (fine.code, "phq9.q9")]
     for number in clinic.replicas:
-        told = await clinic.crisis("GET", "/v1/cases?status=open", replica=number)
-        assert [(flag["code"], flag["rule"]) for case in told.body["items"] for flag in case["flags"]] == [
-            (page.code, "crisis.unreadable_risk_event"),
-            (fine.code, "phq9.q9"),
-        ]
+        told = await clinic.open_flags(2, number)
+        assert [(flag["code"], flag["rule"]) for flag in told] == both
     assert all(broken.running.process(replica).alive() for replica in REPLICAS)
 
 

@@ -94,10 +94,11 @@ class Greeter:
         }
 
     async def make_topics(self) -> None:
-        """As `vigil up` would: the page's topic and the dead letters are among them."""
+        """As `vigil up` would, of all topics those that are the greeter's: the page's and the dead letters are among them."""
         program = (
-            "import asyncio, sys; from deploy.local.kafka.topics import create_topics; "
-            "asyncio.run(create_topics(sys.argv[1], sys.argv[2]))"
+            "import asyncio, sys; from deploy.local.kafka.topics import TOPICS, create_topics; "
+            "mine = [one for one in TOPICS if 'greeter' in (*one.writers, *one.readers)]; "
+            "asyncio.run(create_topics(sys.argv[1], sys.argv[2], mine))"
         )
         words = [sys.executable, "-c", program, self.servers.kafka, self.prefix]
         await asyncio.to_thread(subprocess.run, words, cwd=self.tree, check=True)

@@ -26,7 +26,7 @@ ASK = '<Response><Gather numDigits="1" action="{}"><Say>VIGIL high. Code K 7 Q 0
 @pytest.fixture(scope="module")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PhoneProcess]:
     folder: Path = tmp_path_factory.mktemp("phone")
-    with phone_process(folder, "--receipt-delay-ms", "5", "--reply-timeout-s", "1", "--call-hold-ms", "60000") as process:
+    with phone_process(folder, "--receipt-delay-ms", "5", "--reply-timeout-s", "3", "--call-hold-ms", "60000") as process:
         yield process
 
 

@@ -16,6 +16,7 @@ from shared.bus.dead_letter import SentDeadLetters
 from shared.bus.delivery import Rejected, Subscription
 from shared.bus.middleware.retry import RetrySettings
 from shared.bus.ports import FlagProducer, PartitionReader, RoutinePublisher
+from shared.bus.producer import ProducerSettings
 from shared.bus.subscriptions import Pipeline
 from shared.bus.wire import LaneFailed
 from shared.chassis.outside import Outside
@@ -26,6 +27,8 @@ from shared.contracts.topics import CASES, RISK, Topic, dead_letters_of
 from shared.storage.outbox import NotPublished
 from shared.time.clock import SystemClock
 
+# No test is decided by how quick the machine is.
+PATIENT = ProducerSettings(request_s=20.0, hang_s=40.0)
 WITHIN_S = 30.0
 POLL_MS = 200
 CLOCK = SystemClock()
@@ -56,7 +59,7 @@ class Bus:
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[FlagProducer]:
         topics = [self.name(topic) for topic in (RISK, CASES, LETTERS)]
-        async with self.outside.flag_producer("suite", topics) as producer:
+        async with self.outside.flag_producer("suite", topics, PATIENT) as producer:
             await asyncio.wait_for(producer.reached.wait(), WITHIN_S)
             yield producer
 

@@ -119,6 +119,18 @@ class Clinic:
         """The patient's newest case, once this replica knows of one: a page may have been the other one's."""
         return await self.sees(patient, replica)
 
+    async def open_flags(self, count: int, replica: int) -> list[dict[str, Any]]:
+        """The flags of all open cases, once this replica tells of so many."""
+        flags: list[dict[str, Any]] = []
+
+        async def told() -> bool:
+            answer = await self.crisis("GET", "/v1/cases?status=open", replica=replica)
+            flags[:] = [flag for case in answer.body["items"] for flag in case["flags"]]
+            return len(flags) >= count
+
+        await self.eventually(told, HEARD_S, lambda: f"crisis-{replica} tells of {count} open flags; it tells {flags}")
+        return flags
+
     async def timeline_of(self, patient: Patient, replica: int = 0) -> list[dict[str, Any]]:
         """The lines of the newest case's timeline."""
         case = await self.case_of(patient, replica)

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -41,15 +41,15 @@ async def bus_ready(bootstrap: str, check: Callable[[], None], within_s: float =
         raise NotReady(f"Kafka at {bootstrap} is not ready after {within_s:g} s")
 
 
-async def create_topics(bootstrap: str, prefix: str) -> None:
-    """Make every topic of the deployment that is not there yet; raises KafkaError, NotReady.
+async def create_topics(bootstrap: str, prefix: str, topics: Sequence[Topic] = TOPICS) -> None:
+    """Make every topic of the deployment (or these) that is not there yet; raises KafkaError, NotReady.
 
     Returns when every partition answers for itself, and consumer groups have a coordinator too: a new broker makes the place
     for them only when first asked, and a reader that comes before would report an error that is none.
     """
     async with _admin(bootstrap) as admin:
         copies = min(_COPIES, len((await admin.describe_cluster())["brokers"]))
-        await _create(admin, [_described(topic, prefix, copies) for topic in TOPICS])
+        await _create(admin, [_described(topic, prefix, copies) for topic in topics])
 
         async def coordinated() -> bool:
             try:
@@ -60,7 +60,7 @@ async def create_topics(bootstrap: str, prefix: str) -> None:
         if not await eventually(coordinated, READY_WITHIN_S):
             raise NotReady(f"Kafka at {bootstrap} has no coordinator for consumer groups after {READY_WITHIN_S:g} s")
     await _all_led(
-        bootstrap, [TopicPartition(one.full_name(prefix), number) for one in TOPICS for number in range(one.partitions)]
+        bootstrap, [TopicPartition(one.full_name(prefix), number) for one in topics for number in range(one.partitions)]
     )
 
 

@@ -124,6 +124,14 @@ async def test_a_case_is_listed_shown_and_acknowledged(stack: StackFactory) -> N
     listed = await vigil("case", "list", home=home)
     assert case["code"] in listed.out
     shown = await vigil("case", "show", case["code"], home=home)
+
+    async def written_down() -> bool:
+        nonlocal shown
+        shown = await vigil("case", "show", case["code"], home=home)
+        return "handed" in shown.out
+
+    # Nobody waits for durability: a page is on the phone before its line is in the store.
+    assert await eventually(written_down, 30.0), shown.out
     for word in (case["code"], case["case_id"], "phq9.q9", "sending", "handed"):
         assert word in shown.out
     told = (await vigil("case", "show", case["case_id"], "--json", home=home)).document

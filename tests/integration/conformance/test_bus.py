@@ -19,13 +19,15 @@ from shared.time.clock import SystemClock
 from shared.time.ids import fresh_id
 from tests.support.servers import Servers
 
+# No test is decided by how quick the machine is.
+PATIENT = ProducerSettings(request_s=20.0, hang_s=40.0)
 WITHIN_S = 30.0
 
 
 @pytest_asyncio.fixture
 async def prefix(servers: Servers) -> AsyncIterator[str]:
     name = f"bus{fresh_id()[:8]}"
-    await create_topics(servers.kafka, name)
+    await create_topics(servers.kafka, name, (RISK, ASSESSMENTS))
     yield name
     await delete_topics(servers.kafka, name)
 
@@ -48,7 +50,7 @@ async def records_of(servers: Servers, topic: Topic, prefix: str, count: int) ->
 
 async def test_a_flag_is_on_the_bus_when_its_future_ends(servers: Servers, prefix: str) -> None:
     topic = RISK.full_name(prefix)
-    async with CrisisProducer(servers.kafka, client_id="t", topics=[topic], clock=SystemClock()) as producer:
+    async with CrisisProducer(servers.kafka, client_id="t", topics=[topic], clock=SystemClock(), settings=PATIENT) as producer:
         await asyncio.wait_for(producer.reached.wait(), WITHIN_S)
         assert producer.cluster_id()
         sent = [

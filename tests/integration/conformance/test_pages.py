@@ -6,6 +6,7 @@ import re
 import pytest
 from orjson import loads
 
+from deploy.local.ports import free_ports
 from services.crisis.gateways.pages import page_session
 from services.crisis.ports import PageRefused
 from shared.time.ids import fresh_id
@@ -83,9 +84,9 @@ async def test_a_redirect_is_no_acceptance(kind: str, free_port: int) -> None:
     assert (raised.value.reason, raised.value.maybe, sink.got) == ("status_302", False, [])
 
 
-async def test_a_hundred_pages_at_once_do_not_wait_in_line(free_port: int) -> None:
-    for number, kind in enumerate(KINDS):
-        async with provider_and_sink(kind, free_port + number) as (provider, sink):
+async def test_a_hundred_pages_at_once_do_not_wait_in_line() -> None:
+    for kind, port in zip(KINDS, free_ports(len(KINDS)), strict=True):
+        async with provider_and_sink(kind, port) as (provider, sink):
             pages = [provider.send(sink.channel, sink.address, TEXT, fresh_id()) for _ in range(100)]
             assert len(set(await asyncio.gather(*pages))) == 100
 

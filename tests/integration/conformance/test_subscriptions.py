@@ -37,7 +37,7 @@ READER = ReaderSettings(watch_s=0.2)
 @pytest_asyncio.fixture
 async def prefix(servers: Servers) -> AsyncIterator[str]:
     name = f"sub{fresh_id()[:8]}"
-    await create_topics(servers.kafka, name)
+    await create_topics(servers.kafka, name, (CASES, LETTERS))
     yield name
     await delete_topics(servers.kafka, name)
 

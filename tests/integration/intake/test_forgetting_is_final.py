@@ -70,7 +70,8 @@ async def test_after_forgetting_and_rotating_nothing_opens_what_any_copy_holds(i
     gone, stays = [(await intake.call("POST", "/v1/patients", RAW, key))[1]["patient_id"] for key in ("gone", "stays")]
     for patient in (gone, stays):
         assert (await intake.send(patient, 0))[0] == 201
-    await intake.relayed(PATIENT_KEYS, 2)
+    for topic in (PATIENT_KEYS, PATIENTS):
+        await intake.relayed(topic, 2)
     before = await backup(intake)
     keyring = Keyring()
     reader = PatientKeyReader(

@@ -46,9 +46,12 @@ async def test_an_answer_reaches_two_receivers_the_bus_and_the_store(intake: Int
     (risk,) = await appears(intake, RISK, 1)
     assert (risk["key"], risk["ce_id"], risk["source_id"]) == (patient, flag_id, told["assessment_id"])
     assert RiskFlagged.model_validate(risk).routing.region == "CA"
-    (sent,) = (item for post in intake.receivers[0].posts for item in post)
-    assert sent == {name: value for name, value in risk.items() if name not in ("key", "ce_id")} | {"age_ms": sent["age_ms"]}
-    assert 0 <= sent["age_ms"] < 1000
+    # What nobody confirmed in time is sent again, and is the same.
+    for sent in (item for post in intake.receivers[0].posts for item in post):
+        assert sent == {name: value for name, value in risk.items() if name not in ("key", "ce_id")} | {
+            "age_ms": sent["age_ms"]
+        }
+        assert 0 <= sent["age_ms"] < WITHIN_S * 1000
     await intake.settles()
     (enrolled,) = await appears(intake, PATIENTS, 1)
     assert PatientEnrolled.model_validate(enrolled).patient_id == patient
@@ -160,9 +163,13 @@ async def test_a_receiver_of_another_deployment_makes_intake_unready_and_rings(i
 
 async def test_a_dead_store_and_a_dead_bus_ring_but_do_not_close_the_door(intake: Intake) -> None:
     await intake.start(VIGIL_KAFKA_BOOTSTRAP=NOWHERE, VIGIL_MONGO_URI=f"mongodb://127.0.0.1:{free_ports(1)[0]}/")
-    status, told = await intake.call("GET", "/health/ready")
-    assert status == 200
-    assert (told["alarms"]["store_silent"], told["alarms"]["bus_lost"]) == (True, True)
+
+    async def rings() -> bool:
+        status, told = await intake.call("GET", "/health/ready")
+        assert status == 200
+        return bool(told["alarms"]["store_silent"] and told["alarms"]["bus_lost"])
+
+    assert await eventually(rings, WITHIN_S)
     status, answer = await intake.send("somebody", 3)
     assert (status, answer["flagged"]) == (503, True), "a replica has journaled it"
     await heard(intake, answer["flag"]["flag_id"])
