@@ -132,7 +132,7 @@ def service_plans(layout: Layout) -> list[ProcessPlan]:
             "VIGIL_KEK_FILE": str(own.kek),
         },
         {"VIGIL_INTAKE_PORT": str(layout.ports["intake"])},
-        nice=priorities()[0],
+        nice=priorities().answers,
     )
     plans = [intake]
     for ordinal, name in enumerate(options.replica_names):
@@ -159,7 +159,7 @@ def service_plans(layout: Layout) -> list[ProcessPlan]:
             },
             # Without people a replica is rightly not ready, and still to be had: the roster comes over its API.
             ready_path="/health/ready" if options.sample else "/health/live",
-            nice=priorities()[0],
+            nice=priorities().pages,
         )
         plans.append(replica)
     return plans + programme_plans(layout)
@@ -203,14 +203,14 @@ def embedded_plan(layout: Layout, parts: Sequence[ProcessPlan]) -> ProcessPlan:
         env={**base_env(inherit=False), "PYTHONUNBUFFERED": "1", VARIABLE: told.told()},
         log=layout.log(EMBEDDED),
         ports=tuple(port for plan in parts for port in plan.ports),
-        nice=priorities()[0],
+        nice=priorities().pages,
     )
 
 
 def server_plan(options: StackOptions, name: str, command: list[str], ports: tuple[int, ...]) -> ProcessPlan:
     """A broker or a store; the first of its ports is the one that clients use."""
     log, url = options.home.logs / f"{name}.log", f"{LOOPBACK}:{ports[0]}"
-    nice = priorities()[not name.startswith("mongod")]
+    nice = priorities().answers if name.startswith("mongod") else priorities().others
     return ProcessPlan(name, tuple(command), base_env(inherit=False), log, url=url, ports=ports, nice=nice)
 
 
@@ -246,7 +246,7 @@ def _plan(
         url=url,
         ready_url=url + ready_path,
         ports=(layout.ports[name],),
-        nice=priorities()[1] if nice is None else nice,
+        nice=priorities().others if nice is None else nice,
     )
 
 

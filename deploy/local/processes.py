@@ -18,6 +18,7 @@ from deploy.local.lacks import MachineLacks
 from deploy.local.ports import taken
 from deploy.local.waiting import NotReady as NotReady
 from deploy.local.waiting import eventually as eventually
+from typing import NamedTuple
 
 STOP_WITHIN_S = 15.0
 _KILLED_WITHIN_S = 10.0
@@ -234,21 +235,29 @@ class Process:
             return
 
 
-@functools.cache
-def priorities() -> tuple[int, int]:
-    """Niceness for a flag's own way and for everything else: whatever else runs yields to people in danger.
+class Priorities(NamedTuple):
+    """Niceness of what waits for nobody: `answers` (intake and the store), `pages` (crisis), `others` (whatever else runs)."""
 
-    A flag's way is intake (safety before anything else, routine work bounded), crisis, and the store whose word the caller
-    waits for: with a lower priority than crisis, intake sat behind it with the answer in its hands. Where this user may
-    raise a priority the way gets a higher one; elsewhere the others get a lower one.
+    answers: int
+    pages: int
+    others: int
+
+
+@functools.cache
+def priorities() -> Priorities:
+    """Niceness on this machine: whatever else runs yields to people in danger.
+
+    Intake (safety before anything else, routine work bounded) and the store whose word the caller waits for need little and go
+    before crisis, whose replicas together need most: behind them, intake sat with the answer in its hands. Where this user may
+    raise a priority a flag's way gets a higher one; elsewhere the others get a lower one.
     """
     mine = os.getpriority(os.PRIO_PROCESS, 0)
     try:
         os.setpriority(os.PRIO_PROCESS, 0, mine - 1)
         os.setpriority(os.PRIO_PROCESS, 0, mine)
     except PermissionError:
-        return 0, _YIELD
-    return -_YIELD, 0
+        return Priorities(0, 0, _YIELD)
+    return Priorities(-3 * _YIELD, -_YIELD, 0)
 
 
 def run_command(plan: ProcessPlan) -> Spawned:

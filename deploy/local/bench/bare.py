@@ -66,8 +66,8 @@ def _plans(stack: Stack, ports: dict[str, int]) -> list[ProcessPlan]:
             url=_url(ports[process]),
             ready_url=_url(ports[process]) + "/",
             ports=(ports[process],),
-            # The same as Vigil's: a flag's whole way goes before the bus and the phone.
-            nice=priorities()[0],
+            # The same as Vigil's: what the caller waits for, then what pages, before the bus and the phone.
+            nice=priorities().pages if process == "bare-pager" else priorities().answers,
         )
         for process, (module, *options) in words.items()
     ]
