@@ -46,7 +46,7 @@ _EXAMPLE: dict[str, Any] = {
             "n_paired": 201,
             "n_missing": 31,
             "bands": ["minimal", "mild", "moderate", "moderately_severe", "severe"],
-            "first_bands": {"minimal": 12, "mild": 31, "moderate": 74, "moderately_severe": 71, "severe": 44},
+            "first_bands": {"minimal": 12, "mild": 26, "moderate": 62, "moderately_severe": 60, "severe": 41},
             "latest_bands": {"minimal": 61, "mild": 66, "moderate": 41, "moderately_severe": 21, "severe": 12},
             "reliable": {
                 "improved": {"n": 118, "rate": 0.5870646766169154, "rate_last_observation": 0.5086206896551724},
@@ -58,12 +58,10 @@ _EXAMPLE: dict[str, Any] = {
     ],
     "measures": {"drr_e": _MEASURE, "mncm_6_months": _MEASURE, "mncm_12_months": _MEASURE},
     "engagement": {
-        "patients": 228,
-        "without_a_session": 12,
         "hours_planned": 18_240.0,
         "hours_attended": 14_592.0,
         "share": 0.8,
-        "bands": {"below 50 %": 24, "50 to 79 %": 61, "80 % and more": 143},
+        "bands": {"no session yet": 12, "below 50 %": 24, "50 to 79 %": 61, "80 % and more": 143},
         "week_two": {"patients": 220, "rate": 0.85},
         "days_to_first_session": {"p50": 2.1, "p90": 5.0, "p99": 9.7},
     },

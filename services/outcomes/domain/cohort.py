@@ -19,6 +19,7 @@ from shared.contracts.levels import Level
 RELIABLE = ("improved", "unchanged", "deteriorated")
 JUDGEMENTS = ("response", "remission", "recovery", "reliable_recovery")
 # [P] Attended hours ÷ planned hours of sessions that are over: below a half asks for a review, four fifths for stepping down.
+NO_SESSION = "no session yet"
 ENGAGEMENT = (("below 50 %", 0.5), ("50 to 79 %", 0.8), ("80 % and more", float("inf")))
 PLANNED_ENDS = frozenset({"completed", "stepped_down"})
 NO_BAND = "no band"
@@ -44,15 +45,14 @@ class Tally:
         if baseline is None or latest is None:
             return
         self.patients += 1
-        for place, point in enumerate((baseline, latest)):
-            band = point.sheet.band or NO_BAND
-            # The latest band is told of pairs only: the others have none.
-            if place == 0 or series.paired:
-                self.bands.setdefault(band, [0, 0])[place] += 1
-            self.lowest[band] = min(self.lowest.get(band, point.total), point.total)
-        if not series.paired or latest.judged is None:
+        if latest.judged is None:
             return
         self.paired += 1
+        # The first band is of those who have a latest one too: two pictures of the same people.
+        for place, point in enumerate((baseline, latest)):
+            band = point.sheet.band or NO_BAND
+            self.bands.setdefault(band, [0, 0])[place] += 1
+            self.lowest[band] = min(self.lowest.get(band, point.total), point.total)
         if latest.judged.reliable is not None:
             self.reliable[latest.judged.reliable] += 1
         for name in JUDGEMENTS:
@@ -150,9 +150,9 @@ def percentiles(values: Iterable[float]) -> dict[str, float]:
     return {f"p{per_cent}": ordered[-(-per_cent * len(ordered) // 100) - 1] for per_cent in (50, 90, 99)}
 
 
-def engagement_bands(shares: Iterable[float]) -> dict[str, int]:
-    """How many patients attended which share of their planned hours."""
-    counts = {name: 0 for name, _ in ENGAGEMENT}
+def engagement_bands(shares: Sequence[float], patients: int) -> dict[str, int]:
+    """How many of so many patients attended which share of their planned hours; the others had no session that is over."""
+    counts = {NO_SESSION: patients - len(shares), **{name: 0 for name, _ in ENGAGEMENT}}
     for share in shares:
         counts[next(name for name, below in ENGAGEMENT if share < below)] += 1
     return counts

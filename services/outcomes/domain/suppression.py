@@ -24,12 +24,19 @@ def table(counts: Mapping[str, int]) -> dict[str, Cell]:
     """
     kept_back = {name for name, count in counts.items() if 0 < count < SMALL}
     rest = sorted((name for name, count in counts.items() if count >= SMALL), key=lambda name: (counts[name], name))
-    while kept_back and rest and (len(kept_back) < 2 or sum(counts[name] for name in kept_back) < SMALL):
+    while kept_back and rest and _tells({name: counts[name] for name in kept_back}):
         kept_back.add(rest.pop(0))
-    # Of cells that are all ten, "below eleven" and their sum would tell each of them.
-    all_ten = not rest and sum(counts[name] for name in kept_back) == (SMALL - 1) * len(kept_back)
+    # Nothing larger is left to hide them with: then not even that they are small is told.
+    all_ten = sum(counts[name] for name in kept_back) == (SMALL - 1) * len(kept_back)
     kept = {name: HIDDEN if all_ten or counts[name] >= SMALL else FEW for name in kept_back}
     return {name: kept.get(name, count) for name, count in counts.items()}
+
+
+def _tells(kept_back: Mapping[str, int]) -> bool:
+    """Whether the sum of the cells that are kept back, which is known, tells one of them."""
+    together = sum(kept_back.values())
+    # Of cells that are all ten, "below eleven" and their sum would tell each of them.
+    return len(kept_back) < 2 or together < SMALL or together == (SMALL - 1) * len(kept_back)
 
 
 def part(count: int, whole: int) -> Cell:

@@ -108,12 +108,10 @@ class _Stream(Generic[Item]):
 def told(cohort: Cohort) -> dict[str, Any]:
     """What was counted, without what is too small to be told."""
     left = cohort.patients - cohort.present
+    stays = suppression.table({"present": cohort.present, "left": left})
     return {
-        "patients": {
-            "ever_enrolled": suppression.cell(cohort.patients),
-            **suppression.table({"present": cohort.present, "left": left}),
-        },
-        "discharges": _discharges(cohort, left),
+        "patients": {"ever_enrolled": suppression.cell(cohort.patients), **stays},
+        "discharges": _discharges(cohort, left, stays["left"]),
         "instruments": [
             _instrument(cohort.tallies[key]) for key in sorted(cohort.tallies, key=lambda key: (key[0], key[1] or ""))
         ],
@@ -123,26 +121,26 @@ def told(cohort: Cohort) -> dict[str, Any]:
     }
 
 
-def _discharges(cohort: Cohort, left: int) -> dict[str, Any]:
+def _discharges(cohort: Cohort, left: int, shown: suppression.Cell) -> dict[str, Any]:
+    """Why patients left. Their number is kept back with the few who are present: then their reasons are too."""
     planned = sum(count for reason, count in cohort.reasons.items() if reason in PLANNED_ENDS)
+    open_ = shown != suppression.HIDDEN
     return {
-        "discharged": suppression.cell(left),
-        "reasons": suppression.table(dict(sorted(cohort.reasons.items()))),
-        "completion": suppression.rate(planned, left),
+        "discharged": shown,
+        "reasons": suppression.table(dict(sorted(cohort.reasons.items()))) if open_ else None,
+        "completion": suppression.rate(planned, left) if open_ else None,
     }
 
 
 def _instrument(tally: Tally) -> dict[str, Any]:
-    missing = tally.patients - tally.paired
     order = sorted(tally.bands, key=lambda band: (tally.lowest[band], band))
-    counts = suppression.table({"paired": tally.paired, "missing": missing})
     ruled = sum(tally.reliable.values())
     return {
         "instrument": tally.instrument,
         "scale": tally.scale,
-        "patients": suppression.cell(tally.patients),
-        "n_paired": counts["paired"],
-        "n_missing": counts["missing"],
+        "patients": _whole(tally),
+        "n_paired": suppression.cell(tally.paired),
+        "n_missing": suppression.cell(tally.patients - tally.paired),
         "bands": order,
         "first_bands": suppression.table({band: tally.bands[band][0] for band in order}),
         "latest_bands": suppression.table({band: tally.bands[band][1] for band in order}),
@@ -177,9 +175,15 @@ def _yes(tally: Tally, name: str) -> dict[str, Any]:
 
 
 def _carried(count: int, tally: Tally) -> float | None:
-    """Of everybody with a first total; None when that would tell how few are missing."""
-    missing = tally.patients - tally.paired
-    return None if 0 < missing < suppression.SMALL else suppression.rate(count, tally.patients)
+    """Of everybody with a first total; None when that number may not be told."""
+    return suppression.rate(count, tally.patients) if isinstance(_whole(tally), int) else None
+
+
+def _whole(tally: Tally) -> suppression.Cell:
+    """Everybody with a first total: hidden where the pairs, or who is missing, are few, for those are told beside it."""
+    parts = (suppression.cell(count) for count in (tally.paired, tally.patients - tally.paired))
+    few = suppression.cell(tally.patients) if tally.patients < suppression.SMALL else suppression.HIDDEN
+    return few if suppression.FEW in parts else suppression.cell(tally.patients)
 
 
 def _measure(tally: MeasureTally) -> dict[str, Any]:
@@ -199,12 +203,10 @@ def _engagement(cohort: Cohort) -> dict[str, Any]:
     enough = len(cohort.engagement) >= suppression.SMALL
     stayed, due = cohort.week_two
     return {
-        "patients": suppression.cell(len(cohort.engagement)),
-        "without_a_session": suppression.part(cohort.patients - len(cohort.engagement), cohort.patients),
         "hours_planned": cohort.minutes[0] / 60 if enough else None,
         "hours_attended": cohort.minutes[1] / 60 if enough else None,
         "share": cohort.minutes[1] / cohort.minutes[0] if enough and cohort.minutes[0] else None,
-        "bands": suppression.table(engagement_bands(cohort.engagement)),
+        "bands": suppression.table(engagement_bands(cohort.engagement, cohort.patients)),
         "week_two": {"patients": suppression.cell(due), "rate": suppression.rate(stayed, due)},
         "days_to_first_session": _percentiles(cohort.first_session_days),
     }

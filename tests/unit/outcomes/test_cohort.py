@@ -2,20 +2,27 @@
 
 import itertools
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.outcomes.domain import suppression
-from services.outcomes.domain.cohort import engagement_bands, percentiles
+from services.outcomes.domain.cohort import Cohort, engagement_bands, percentiles
+from services.outcomes.domain.episodes import Life
+from services.outcomes.domain.sheets import sheet_of
+from services.outcomes.domain.trajectory import Trajectory, trajectory_of
+from services.outcomes.queries.cohort import told
+from shared.contracts.change import change_rules
 from shared.contracts.crisis import CaseAcknowledged, CaseOpened, CaseResolved
 from shared.contracts.sessions import SessionAttended, SessionMissed
 from shared.time.clock import iso
 from tests.unit.outcomes.house import START_S, WEEK_S, House, discharged, enrolled, running, sheet
 
+RULES = change_rules()
 COUNTS = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 60), min_size=1)
 
 
@@ -42,6 +49,9 @@ def _kept_back(cell: Any, whole: int) -> range:
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), st.integers(0, 40), min_size=2))
+@example({"a": 10, "b": 10})
+@example({"a": 10, "b": 10, "c": 11})
+@example({"a": 1, "b": 1, "c": 50})
 def test_no_small_cell_can_be_worked_out(counts: dict[str, int]) -> None:
     cells = suppression.table(counts)
     whole = sum(counts.values())
@@ -93,7 +103,8 @@ def test_percentiles_are_by_nearest_rank() -> None:
 
 
 def test_engagement_bands_begin_where_they_say() -> None:
-    assert engagement_bands([0.0, 0.499, 0.5, 0.799, 0.8, 1.0]) == {"below 50 %": 2, "50 to 79 %": 2, "80 % and more": 2}
+    bands = {"no session yet": 3, "below 50 %": 2, "50 to 79 %": 2, "80 % and more": 2}
+    assert engagement_bands([0.0, 0.499, 0.5, 0.799, 0.8, 1.0], 9) == bands
 
 
 async def cohort(house: House, patients: int) -> None:
@@ -136,8 +147,8 @@ async def report(house: House, patients: int) -> Any:
         answer = await house.get("/v1/reports/cohort", "supervisor")
         assert answer.status == 200
         found[:] = [answer.json]
-        told = answer.json
-        return (told["patients"]["ever_enrolled"], told["crisis"]["moderate"]["resolved"]) == (patients, patients)
+        shown = answer.json
+        return (shown["patients"]["ever_enrolled"], shown["crisis"]["moderate"]["resolved"]) == (patients, patients)
 
     await house.until(there)
     return found[0]
@@ -153,7 +164,7 @@ async def test_everybody_is_counted(tmp_path: Path) -> None:
         (phq9,) = told["instruments"]
         assert (phq9["patients"], phq9["n_paired"], phq9["n_missing"]) == (48, 24, 24)
         assert phq9["bands"] == ["mild", "moderately_severe"]
-        assert phq9["first_bands"] == {"mild": 0, "moderately_severe": 48}
+        assert phq9["first_bands"] == {"mild": 0, "moderately_severe": 24}
         assert phq9["latest_bands"] == {"mild": 24, "moderately_severe": 0}
         assert phq9["reliable"]["improved"] == {"n": 24, "rate": 1.0, "rate_last_observation": 0.5}
         assert phq9["reliable"]["deteriorated"]["n"] == 0
@@ -167,7 +178,7 @@ async def test_everybody_is_counted(tmp_path: Path) -> None:
             "remission": 0.0,
             "response": 0.0,
         }
-        assert told["engagement"]["bands"] == {"below 50 %": 12, "50 to 79 %": 0, "80 % and more": 36}
+        assert told["engagement"]["bands"] == {"no session yet": 0, "below 50 %": 12, "50 to 79 %": 0, "80 % and more": 36}
         assert told["engagement"]["share"] == 0.75
         assert told["engagement"]["week_two"] == {"patients": 48, "rate": 0.75}
         assert told["crisis"]["moderate"] == {
@@ -209,3 +220,36 @@ async def test_of_a_small_cohort_nothing_is_told_but_that_it_is_small(tmp_path: 
 async def test_the_cohort_is_for_supervisors(tmp_path: Path, role: str) -> None:
     async with running(tmp_path) as house:
         assert (await house.get("/v1/reports/cohort", role)).problem == "forbidden"
+
+
+@pytest.mark.parametrize(
+    ("patients", "paired", "shown"),
+    [
+        (60, 30, (60, 30, 30)),
+        (60, 55, ("hidden", 55, "<11")),
+        (60, 4, ("hidden", "<11", 56)),
+        (60, 60, (60, 60, 0)),
+        (8, 3, ("<11",) * 3),
+    ],
+)
+def test_the_few_who_are_missing_cannot_be_had_by_subtraction(patients: int, paired: int, shown: Any) -> None:
+    cohort = Cohort(date(2026, 6, 30))
+    for number in range(patients):
+        sheets = [sheet(f"{number}-a", 16), sheet(f"{number}-b", 6, week=4)][: 1 + (number < paired)]
+        cohort.add(
+            Life(f"p{number}", "default", frozenset({START_S})), trajectory_of(map(sheet_of, sheets), RULES), [], START_S
+        )
+    (phq9,) = told(cohort)["instruments"]
+    assert (phq9["patients"], phq9["n_paired"], phq9["n_missing"]) == shown
+    carried = phq9["judgements"]["response"]["rate_last_observation"]
+    assert (carried is None) == (not isinstance(phq9["patients"], int) or paired < 11)
+
+
+def test_few_who_are_present_hide_why_the_others_left() -> None:
+    cohort = Cohort(date(2026, 6, 30))
+    for number in range(40):
+        left = frozenset({(START_S + 1, "completed")}) if number < 37 else frozenset()
+        cohort.add(Life(f"p{number}", "default", frozenset({START_S}), left), Trajectory(), [], START_S)
+    shown = told(cohort)
+    assert shown["patients"] == {"ever_enrolled": 40, "present": "<11", "left": "hidden"}
+    assert shown["discharges"] == {"discharged": "hidden", "reasons": None, "completion": None}
