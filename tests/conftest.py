@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -36,6 +37,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _tier(item) in _WITHOUT_SOCKETS:
             item.add_marker(pytest.mark.disable_socket)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes tells the one that sums up."""
+    told: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told |= {"servers": session.config.stash.get(_SERVERS, None), "not_run": sorted(session.config.stash[_NOT_RUN])}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    told: dict[str, Any] = getattr(node, "workeroutput", {})
+    config: pytest.Config = node.config
+    config.stash[_NOT_RUN].update(told.get("not_run", ()))
+    if told.get("servers"):
+        former = config.stash.get(_SERVERS, None)
+        config.stash[_SERVERS] = told["servers"] if former is None else f"{former}\n{told['servers']}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

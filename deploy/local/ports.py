@@ -2,6 +2,7 @@
 
 import random
 import socket
+import sys
 from collections.abc import Iterable
 
 BASE = 8100
@@ -10,7 +11,9 @@ CRISIS_REPLICAS_MAX = 8
 # Below the range from which systems take the ports of outgoing connections: nobody takes one of these between our look and
 # the start of the process it was chosen for.
 _FREE_RANGE = range(12_000, 28_000)
-_given: set[int] = set()
+# Ports are taken by the hundred: two processes that look at the same time never look at the same ones.
+_BLOCK = 100
+_mine: list[int] = []
 
 
 def contract_ports(base: int = BASE, crisis_replicas: int = 2) -> dict[str, int]:
@@ -24,17 +27,41 @@ def contract_ports(base: int = BASE, crisis_replicas: int = 2) -> dict[str, int]
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, none given out twice by this process; raises OSError when there are too few."""
+    """Ports nobody listens on, given to nobody else while this process lives; raises OSError when there are too few."""
     found: list[int] = []
-    for port in random.SystemRandom().sample(_FREE_RANGE, len(_FREE_RANGE)):
-        if len(found) == count:
-            break
-        if port not in _given and is_free(port):
-            _given.add(port)
+    while len(found) < count:
+        if not _mine:
+            begin = _claimed_block()
+            _mine.extend(range(begin, begin + _BLOCK))
+        port = _mine.pop()
+        if is_free(port):
             found.append(port)
-    if len(found) < count:
-        raise OSError(f"fewer than {count} free ports between {_FREE_RANGE.start} and {_FREE_RANGE.stop}")
     return found
+
+
+def free_base() -> int:
+    """A base whose contract ports (but those of the servers) nobody listens on nor will be given; raises OSError."""
+    while taken(range((base := _claimed_block()), base + _BLOCK)):
+        pass
+    return base
+
+
+def _claimed_block() -> int:
+    """The first port of a block that no living process has claimed, from now on ours; raises OSError when all are claimed."""
+    blocks = range(_FREE_RANGE.start, _FREE_RANGE.stop, _BLOCK)
+    for begin in random.SystemRandom().sample(blocks, len(blocks)):
+        if sys.platform != "linux":
+            return begin  # there are no such names elsewhere
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            # A name, not a file: it is gone with the process, however that ends.
+            claim.bind(f"\0vigil.ports.{begin}")
+        except OSError:
+            claim.close()
+        else:
+            claim.detach()
+            return begin
+    raise OSError(f"every port between {_FREE_RANGE.start} and {_FREE_RANGE.stop} is claimed")
 
 
 def is_free(port: int) -> bool:

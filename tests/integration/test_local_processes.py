@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from deploy.local.lacks import MachineLacks
-from deploy.local.ports import free_ports, is_free
+from deploy.local.ports import free_base, free_ports, is_free
 from deploy.local.processes import NotReady, Process, ProcessDied, ProcessPlan, eventually
 
 _WAITS = "import signal; print('here', flush=True); signal.pause()"
@@ -116,3 +116,18 @@ async def test_a_command_that_is_not_there_is_named(tmp_path: Path) -> None:
     plan = ProcessPlan("ghost", ("/no/such/program",), {}, tmp_path / "ghost.log")
     with pytest.raises(ProcessDied, match="ghost: /no/such/program: No such file"):
         Process.start(plan)
+
+
+async def test_ports_that_were_given_are_given_to_no_other_process(tmp_path: Path) -> None:
+    code = "from deploy.local.ports import free_base, free_ports; print(*free_ports(150), free_base()); " + _WAITS
+    mine = [*free_ports(150), *range(base := free_base(), base + 100)]
+    others = [await _started(_plan(tmp_path, name, code)) for name in ("one", "other")]
+    try:
+        given = [{int(word) for word in other.tail().split()[:-1]} for other in others]
+    finally:
+        for other in others:
+            await other.stop()
+    assert len(set(mine)) == 250
+    assert [len(ports) for ports in given] == [151, 151]
+    assert not given[0] & given[1]
+    assert not (given[0] | given[1]) & set(mine)

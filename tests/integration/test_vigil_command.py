@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import subprocess
 import sys
 import urllib.error
@@ -15,7 +14,7 @@ import psutil
 import pytest
 
 from deploy.local.home import ROOT
-from deploy.local.ports import contract_ports, taken
+from deploy.local.ports import free_base
 from tests.support.servers import Servers
 
 _NOT_RUNNING = 4
@@ -42,11 +41,6 @@ class Vigil:
         return json.loads(done.stdout)
 
 
-def _free_base() -> int:
-    bases = random.SystemRandom().sample(range(9_000, 19_000, 200), 50)
-    return next(base for base in bases if not taken(contract_ports(base).values()))
-
-
 @pytest.fixture
 def vigil(servers: Servers, tmp_path: Path) -> Iterator[Vigil]:
     command = Vigil(tmp_path, VIGIL_KAFKA_BOOTSTRAP=servers.kafka, VIGIL_MONGO_URI=servers.mongo, VIGIL_TOPIC_PREFIX="tcommand")
@@ -65,7 +59,7 @@ def _status(url: str, token: str) -> int:
 
 
 def test_a_stack_is_brought_up_asked_and_taken_down(vigil: Vigil, servers: Servers) -> None:
-    base = _free_base()
+    base = free_base()
     up = vigil.json("up", "--port-base", str(base), "--profile", "demo")
     running = {process["name"]: process for process in up["running"]}
     services = {"intake", "sessions", "crisis-0", "crisis-1", "outcomes", "notifications"}
@@ -90,7 +84,7 @@ def test_a_stack_is_brought_up_asked_and_taken_down(vigil: Vigil, servers: Serve
 
 
 def test_a_stack_whose_processes_were_killed_is_not_running(vigil: Vigil) -> None:
-    up = vigil.json("up", "--port-base", str(_free_base()), "--crisis-replicas", "1")
+    up = vigil.json("up", "--port-base", str(free_base()), "--crisis-replicas", "1")
     for process in up["running"]:
         psutil.Process(process["pid"]).kill()
     assert vigil("status").returncode == _NOT_RUNNING

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import random
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.embedded.marks import HEADER, HEADER_VALUE, WORDS
-from deploy.local.ports import contract_ports, taken
+from deploy.local.ports import free_base, taken
 from shared.time.clock import SystemClock
 from tests.integration.cli.command import Ran, vigil
 
@@ -76,11 +75,6 @@ class Embedded:
                 await CLOCK.sleep(0.02)
 
 
-def _free_base() -> int:
-    bases = random.SystemRandom().sample(range(9_000, 19_000, 200), 50)
-    return next(base for base in bases if not taken(contract_ports(base).values()))
-
-
 @pytest_asyncio.fixture
 async def embedded(tmp_path: Path) -> AsyncIterator[Embedded]:
     # Nothing but Python: no programs to find, nowhere to put a download, no server to reach.
@@ -88,7 +82,7 @@ async def embedded(tmp_path: Path) -> AsyncIterator[Embedded]:
     nothing.mkdir()
     env = {"PATH": str(nothing), "VIGIL_CACHE": "/dev/null/cache", "JAVA_HOME": str(nothing)}
     home = tmp_path / "home"
-    up = await vigil("up", "--embedded", "--profile", "test", "--port-base", str(_free_base()), "--json", home=home, env=env)
+    up = await vigil("up", "--embedded", "--profile", "test", "--port-base", str(free_base()), "--json", home=home, env=env)
     try:
         assert up.code == 0, up.err
         async with aiohttp.ClientSession() as session:
