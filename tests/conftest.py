@@ -50,7 +50,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_testnodedown(node: Any) -> None:
     told: dict[str, Any] = getattr(node, "workeroutput", {})
     config: pytest.Config = node.config
-    config.stash[_NOT_RUN].update(told.get("not_run", ()))
+    reasons: set[str] = config.stash[_NOT_RUN]
+    reasons.update(told.get("not_run", ()))
     if told.get("servers"):
         former = config.stash.get(_SERVERS, None)
         config.stash[_SERVERS] = told["servers"] if former is None else f"{former}\n{told['servers']}"
