@@ -43,7 +43,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """One of several processes tells the one that sums up."""
     told: dict[str, object] | None = getattr(session.config, "workeroutput", None)
     if told is not None:
-        told |= {"servers": session.config.stash.get(_SERVERS, None), "not_run": sorted(session.config.stash[_NOT_RUN])}
+        reasons: set[str] = session.config.stash[_NOT_RUN]
+        told |= {"servers": session.config.stash.get(_SERVERS, None), "not_run": sorted(reasons)}
 
 
 @pytest.hookimpl(optionalhook=True)
