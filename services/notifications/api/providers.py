@@ -1,10 +1,10 @@
 """`/v1/providers/twilio/…`: what phones and the provider say; the provider's signature proves it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from services.notifications.domain.provider_codes import of_receipt
@@ -67,7 +67,11 @@ def providers_router(
         response_class=Response,
         openapi_extra=_documented({"MessageSid": "SM0123456789abcdef0123456789abcdef", "MessageStatus": "delivered"}),
     )
-    async def status(request: Request, o: str = "", i: str = "") -> Response:
+    async def status(
+        request: Request,
+        o: Annotated[str, Query(examples=["4c0d1f5e-2b7a-5f0e-9d63-0a5f3f1c7b29"])] = "",
+        i: Annotated[str, Query(examples=["1"])] = "",
+    ) -> Response:
         """A receipt: 204. `o` and `i` name the message, as its callback URL did."""
         form = await signed(request)
         word, provider_id = form.get("MessageStatus", "").lower(), form.get("MessageSid", "")

@@ -3,7 +3,6 @@
 from urllib.parse import quote
 
 import aiohttp
-import structlog
 from pydantic import BaseModel
 
 from services.notifications.api.notifications import notifications_router
@@ -23,7 +22,7 @@ from services.notifications.handlers.directory import Directory
 from services.notifications.handlers.inbound import Answering, InboundHandler, ReceiptHandler
 from services.notifications.handlers.obligations import ObligationHandler
 from services.notifications.handlers.patients import PatientHandler
-from services.notifications.ports import ContactsClosed, NotSent, Sender
+from services.notifications.ports import NotSent, Sender
 from services.notifications.queries import Queries
 from services.notifications.repository.obligations import StoredObligations
 from services.notifications.repository.patients import StoredPatients
@@ -32,6 +31,7 @@ from services.notifications.stages import record
 from services.notifications.stages.deliver import Delivery
 from services.notifications.stages.pipeline import Pipeline
 from services.notifications.stages.rate import Caps
+from services.notifications.stages.receipts import dead_number, receipts_of
 from services.notifications.stages.render import Words
 from services.notifications.subscribers import subscriptions
 from services.notifications.timers.due import DueBounds, DueWork
@@ -52,7 +52,6 @@ from shared.telemetry.metrics import NOTIFICATION_STEPS, NOTIFICATIONS_CALLBACKS
 
 # Nobody waits for keys: a slow broker is no reason to begin anew.
 KEY_REQUEST_S, KEY_FETCH_S = 10.0, 0.5
-_log = structlog.get_logger(__name__)
 
 
 class Notifications:
@@ -126,7 +125,7 @@ class Notifications:
         )
         answering = Answering(self.templates, self.guidance, self.settings.app_url)
         self.inbound = InboundHandler(self.numbers, self.patients, answering, self.parts.clock.now_s, self.messages.screen)
-        self.receipts = ReceiptHandler(self.obligations, self._receipt, self._dead)
+        self.receipts = ReceiptHandler(self.obligations, receipts_of(self.delivery, self.parts.clock.now_s), self._dead)
 
     def service(self) -> Service:
         """Everything, as the chassis takes it."""
@@ -165,26 +164,8 @@ class Notifications:
         base = self.settings.public_url.rstrip("/")
         return f"{base}/v1/providers/twilio/status?o={obligation.obligation_id}&i={quote(item.key, safe='')}"
 
-    def _receipt(self, obligation: Obligation, key: str, provider_id: str, error: NotSent | None) -> Obligation:
-        item, now_s, patience = obligation.item(key), self.parts.clock.now_s(), self.delivery.patience
-        if item is None:
-            return obligation
-        if error is None:
-            return record.arrived(obligation, item, provider_id, now_s, patience)
-        return record.undelivered(obligation, item, provider_id, error, now_s, patience)
-
     async def _dead(self, obligation: Obligation, error: NotSent, _provider_id: str) -> None:
-        patient = await self.patients.load(obligation.patient_id)
-        if patient is None:
-            return
-        try:
-            opened = self.contacts.open(patient)
-            if error.fate == "dead":
-                await self.delivery.mark_dead(patient, "sms", opened, error, self.parts.clock.now_s())
-            elif "sms" in opened.addresses:
-                await self.numbers.say(opened.addresses["sms"], stopped=True, at_s=self.parts.clock.now_s())
-        except ContactsClosed as closed:
-            _log.warning("dead_address_not_marked", code=closed.code)
+        await dead_number(self.delivery, self.contacts, obligation, error, self.parts.clock.now_s())
 
 
 def rules_of(settings: NotificationsSettings) -> Rules:

@@ -97,8 +97,11 @@ class Obligation:
 
     def due(self, now_s: float) -> Item | None:
         """What is to be looked at now, the earliest first."""
-        found = [one for one in self.items if one.next_s is not None and one.next_s <= now_s]
-        return min(found, key=lambda one: (one.next_s or 0.0, one.due_s), default=None)
+        return min(self.all_due(now_s), key=lambda one: (one.next_s or 0.0, one.due_s), default=None)
+
+    def all_due(self, now_s: float) -> list[Item]:
+        """Everything that is to be looked at now."""
+        return [one for one in self.items if one.next_s is not None and one.next_s <= now_s]
 
     def with_item(self, item: Item) -> "Obligation":
         """With this message in the place of the former one of its key."""

@@ -14,10 +14,14 @@ _TEMPLATES = files("services.notifications.domain.templates")
 LOCALES = ("en", "es")
 
 
+def template_sources() -> dict[str, Any]:
+    """The files of templates as they are, by locale."""
+    return {locale: yaml.safe_load((_TEMPLATES / f"{locale}.yaml").read_text("utf-8")) for locale in LOCALES}
+
+
 def load_templates() -> Templates:
     """The templates of every locale; raises ValueError when one of them may not be sent."""
-    told: dict[str, Any] = {locale: yaml.safe_load((_TEMPLATES / f"{locale}.yaml").read_text("utf-8")) for locale in LOCALES}
-    templates = read_templates(told)
+    templates = read_templates(template_sources())
     faults = faults_of(templates)
     if faults:
         raise ValueError("; ".join(faults))

@@ -29,13 +29,15 @@ class MemorySender:
     name: str = "memory"
     sent: list[Sent] = field(default_factory=list)
     refusals: list[NotSent] = field(default_factory=list)
+    # Accepts, and gives no id.
+    nameless: bool = False
 
     async def send(self, to: Phi[str], text: Text, notification_id: str, receipt_at: str, valid_s: float) -> str:
         if self.refusals:
             raise self.refusals.pop(0)
         provider_id = f"{self.channel}-{len(self.sent) + 1}"
         self.sent.append(Sent(to, text, notification_id, receipt_at, valid_s, provider_id))
-        return provider_id
+        return "" if self.nameless else provider_id
 
     @property
     def bodies(self) -> Sequence[str]:

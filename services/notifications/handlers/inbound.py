@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from services.notifications.domain.guidance import Guidance
 from services.notifications.domain.keywords import Asked, asked
@@ -71,10 +70,8 @@ class InboundHandler:
         return (template.sms or "").format(phone=phrase, link=answering.link, time="", first_name_opt="")
 
 
-class Record(Protocol):
-    """How a receipt is written into an obligation."""
-
-    def __call__(self, obligation: Obligation, key: str, provider_id: str, error: NotSent | None) -> Obligation: ...
+# (obligation, key, provider id, error or None) → the obligation after the receipt.
+Record = Callable[[Obligation, str, str, NotSent | None], Obligation]
 
 
 class ReceiptHandler:

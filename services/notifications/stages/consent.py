@@ -16,6 +16,11 @@ def consent(draft: Draft) -> Outcome:
         return draft
     open_ = tuple(channel for channel in draft.channels if not draft.ways[channel].stopped)
     allowed = tuple(channel for channel in open_ if _told(draft, channel) is not False)
+    if not _there(draft, allowed):
+        if _there(draft, open_):
+            return Drop("dropped", "consent_withdrawn")
+        if _there(draft, draft.channels):
+            return Drop("dropped", "stopped")
     if not allowed:
         return Drop("dropped", "consent_withdrawn" if open_ else "stopped")
     return replace(draft, channels=allowed, exempt=frozenset(one for one in allowed if _told(draft, one) is None))
@@ -24,3 +29,8 @@ def consent(draft: Draft) -> Outcome:
 def _told(draft: Draft, channel: Channel) -> bool | None:
     told = draft.consents.get(PURPOSE_OF[channel])
     return None if told is None else bool(told.get("granted"))
+
+
+def _there(draft: Draft, channels: tuple[Channel, ...]) -> bool:
+    """Whether the patient has an address on one of these."""
+    return any(draft.ways[one].state != "none" for one in channels)

@@ -76,7 +76,12 @@ class DueWork:
 
     async def _step(self, obligation: Obligation, now_s: float) -> None:
         try:
-            await self._pipeline.step(obligation, now_s)
+            for _ in obligation.all_due(now_s):
+                await self._pipeline.step(obligation, now_s)
+                known = await self._obligations.load(obligation.obligation_id, obligation.patient_id)
+                if known is None or known.due(now_s) is None:
+                    return
+                obligation = known
         except ContactsClosed as closed:
             # No key-encryption key: looked at again with the next round.
             _log.warning("notification_waits", code=closed.code)

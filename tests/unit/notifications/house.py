@@ -1,6 +1,7 @@
 """Notifications in memory: real handlers, stages and repositories; time, providers and the bus are the test's."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,15 +16,17 @@ from services.notifications.gateways.files import load_templates
 from services.notifications.gateways.memory import MemorySender
 from services.notifications.gateways.numbers import StoredNumbers
 from services.notifications.handlers.directory import Directory
+from services.notifications.handlers.inbound import ReceiptHandler
 from services.notifications.handlers.obligations import ObligationHandler
 from services.notifications.handlers.patients import PatientHandler
-from services.notifications.ports import Sender
+from services.notifications.ports import NotSent, Sender
 from services.notifications.queries import Queries
 from services.notifications.repository.obligations import StoredObligations
 from services.notifications.repository.patients import StoredPatients
 from services.notifications.stages.deliver import Delivery
 from services.notifications.stages.pipeline import Pipeline
 from services.notifications.stages.rate import Caps
+from services.notifications.stages.receipts import dead_number, receipts_of
 from services.notifications.stages.record import Patience
 from services.notifications.stages.render import Words
 from services.notifications.timers.due import DueBounds, DueWork
@@ -32,14 +35,17 @@ from shared.contracts.envelope import Envelope
 from shared.contracts.patient import ConsentChanged, ContactChanged, PatientDischarged, PatientEnrolled
 from shared.contracts.sealed import SealedContacts as SealedFields
 from shared.contracts.sessions import (
+    SessionAttended,
     SessionCancelled,
     SessionCompleted,
     SessionMissed,
     SessionRescheduled,
     SessionScheduled,
+    SessionStarted,
 )
 from shared.security.keks import Keks
 from shared.security.keyring import Keyring
+from shared.storage.errors import StoreUnavailable
 from shared.storage.memory import MemoryStore
 from shared.time.clock import ManualClock, iso
 from shared.time.ids import fresh_id
@@ -60,8 +66,29 @@ RULES = Rules(
     missed_window_s=4 * HOUR_S,
     guidance_window_s=DAY_S,
 )
+SEALED = "s1.00000000." + "A" * 40
 CAPS = Caps(exempt_per_day=1, exempt_per_week=3, consented_per_day=10)
 PATIENCE = Patience(tries_max=3, retry_s=(2.0, 15.0), lease_s=30.0, receipt_s=4 * HOUR_S, unknown_s=60.0)
+
+
+AGREED = {"contact_sms": True, "contact_email": True}
+
+
+class SlowStore(MemoryStore):
+    """A store that can be away."""
+
+    def __init__(self) -> None:
+        super().__init__(ManualClock())
+        self.away = False
+
+    def follows(self, clock: ManualClock) -> None:
+        """Its clock is this one."""
+        self._clock = clock
+
+    async def now_s(self) -> float:
+        if self.away:
+            raise StoreUnavailable("silent")
+        return await super().now_s()
 
 
 class Said:
@@ -89,10 +116,12 @@ class House:
         rules: Rules = RULES,
         caps: Caps = CAPS,
         channels: Sequence[Channel] = ("sms", "email"),
-        store: MemoryStore | None = None,
+        store: SlowStore | None = None,
     ) -> None:
         self.clock = ManualClock(now_s)
-        self.store = store or MemoryStore(self.clock)
+        self.slow = store or SlowStore()
+        self.slow.follows(self.clock)
+        self.store: MemoryStore = self.slow
         self.said, self.keyring = Said(), Keyring()
         self.key, wrapped = KEKS.new_key(PATIENT)
         self.keyring.hear(PATIENT, wrapped)
@@ -211,6 +240,12 @@ class House:
             await self.due.once()
         self.clock.advance(max(0.0, at_s - self.clock.now_s()))
 
+    async def at_without_store(self, at_s: float) -> None:
+        """Time passes, and the loop finds no store."""
+        self.clock.advance(max(0.0, at_s - self.clock.now_s()))
+        with suppress(StoreUnavailable):
+            await self.due.once()
+
     async def after(self, seconds: float) -> None:
         """As `at`, from now."""
         await self.at(self.clock.now_s() + seconds)
@@ -235,6 +270,14 @@ def event_of(event: Any, starts_s: float, now_s: float, *, session_id: str = "se
         SessionCancelled: {"reason": "cancelled"},
         SessionMissed: {"due_at": iso(starts_s + 900), "consecutive": 1},
         SessionCompleted: {"outcome": "attended"},
+        SessionStarted: {"late": False, "location": SEALED},
+        SessionAttended: {
+            "joined_at": iso(starts_s),
+            "left_at": iso(starts_s),
+            "minutes_attended": 50,
+            "late": False,
+            "partial": False,
+        },
     }
     return event(
         session_id=session_id,
@@ -252,3 +295,27 @@ def event_of(event: Any, starts_s: float, now_s: float, *, session_id: str = "se
 def new_york(day: int, hour: int, minute: int = 0, month: int = 11) -> float:
     """A moment of 2026 on New York's clocks."""
     return datetime(2026, month, day, hour, minute, tzinfo=ZoneInfo(ZONE)).timestamp()
+
+
+class Receipts:
+    """The provider's word about the newest message that was tried."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._handler = ReceiptHandler(house.obligations, receipts_of(house.delivery, house.clock.now_s), self._dead)
+
+    async def delivered(self, provider_id: str) -> None:
+        """It is there."""
+        await self._heard(provider_id, None)
+
+    async def undelivered(self, provider_id: str, error: NotSent) -> None:
+        """It will not be."""
+        await self._heard(provider_id, error)
+
+    async def _heard(self, provider_id: str, error: NotSent | None) -> None:
+        obligation = (await self._house.obligations.of(PATIENT, 1))[0]
+        tried = next(one for one in obligation.items if one.tries)
+        await self._handler.heard(obligation.obligation_id, tried.key, provider_id, error)
+
+    async def _dead(self, obligation: Obligation, error: NotSent, provider_id: str) -> None:
+        await dead_number(self._house.delivery, self._house.contacts, obligation, error, self._house.clock.now_s())
