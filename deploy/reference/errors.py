@@ -74,7 +74,7 @@ def errors_page() -> str:
     return (
         "# Errors\n\n## Problem types\n\nEvery error of the HTTP APIs is `application/problem+json` (RFC 9457). `type` is "
         "`urn:vigil:problem:` and the word below; it is stable, titles and details are for people. No error repeats a value that "
-        "was sent. Errors of intake carry `guidance` (whom to call) too, those of answer sheets `flag` and `flagged`.\n\n"
+        "was sent. Errors of intake and of `/v1/sos` carry `guidance` (whom to call) too, those of answer sheets `flag` and `flagged`.\n\n"
         f"{_table(problems(), words['problems'], with_status=True)}\n"
         "## Dead-letter codes\n\nA record that cannot be taken is put on the dead-letter topic of its group, with header "
         "`vigil_error` holding one of these codes and `vigil_origin` saying topic, partition and offset. The record's bytes are "

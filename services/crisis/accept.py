@@ -4,6 +4,7 @@ The raw bytes are on the journal before anybody parses them. A record that kille
 nobody can read, is paged as an unreadable risk event instead of being lost.
 """
 
+import asyncio
 import re
 import secrets
 import struct
@@ -143,6 +144,25 @@ class Acceptance:
         if patient_id is not None:
             mark = Durable(flag_id, self._me, medium, at=self._clock.now())
             self._table.take_in(patient_id, [mark], mark.at, fresh=False)
+
+    async def on_disk(self, ticket: Ticket, flag_ids: Sequence[str], within_s: float) -> bool:
+        """Whether the record is on the disk within so many seconds; never an error. Noted also when it comes later."""
+        if ticket.position is None:
+            return False
+        waiter = asyncio.ensure_future(self._journal.durable(ticket.position))
+        done, _ = await asyncio.wait((waiter,), timeout=within_s)
+        if not done:
+            waiter.add_done_callback(lambda late: self._marked(late, flag_ids))
+            return False
+        return self._marked(waiter, flag_ids)
+
+    def _marked(self, waiter: "asyncio.Future[None]", flag_ids: Sequence[str]) -> bool:
+        """Note the moment a copy reached the disk, also when nobody waits for it any more; False when it did not."""
+        if waiter.cancelled() or waiter.exception() is not None:
+            return False
+        for flag_id in flag_ids:
+            self.durable(flag_id, "journal")
+        return True
 
     def note(self, kind: str, body: bytes) -> int | None:
         """Put something on the journal; its position, None when the disk refused."""

@@ -14,6 +14,7 @@ PAGES_FAILED = Counter("vigil_crisis_pages_failed_total", "Tries that came to no
 PAGES_ON_MEMORY = Counter("vigil_crisis_pages_on_memory_total", "Pages sent while the store was silent")
 STORE_SILENT = Gauge("vigil_crisis_store_silent", "1 while the store does not answer")
 JOURNAL_FAILURES = Counter("vigil_crisis_journal_failures_total", "Records the disk refused")
+SOS_PRESSED = Counter("vigil_crisis_sos_pressed_total", "Presses for help", ["by", "level", "repeated"])
 FORGED = Counter("vigil_crisis_forged_total", "Callbacks and links refused as forged", ["what"])
 REPLIES_UNRESOLVED = Counter("vigil_crisis_replies_unresolved_total", "Answers of people that came to mean nothing in time")
 OPEN_CASES = Gauge("vigil_crisis_open_cases", "Cases no human has closed")

@@ -32,6 +32,8 @@ class Times:
     together: float = 0.010
     second_hand: float = 0.500
     journal_answer: float = 0.250
+    sos_body: float = 0.500
+    routing_read: float = 0.025
     kafka_request: float = 1.0
     kafka_fetch_wait: float = 0.100
     catch_up: int = 16

@@ -53,6 +53,7 @@ def document(app: FastAPI, examples: Path | None = None) -> None:
 def _paths() -> dict[str, Any]:
     return {
         "/v1/risk-flags": {"post": _risk_flags()},
+        "/v1/sos": {"post": _sos()},
         "/v1/facts": {
             "get": _operation("peers", "What this replica knows, page by page (scope `crisis.peer`)", 200, _json(_OBJECT)),
             "post": _operation("peers", "Facts of a peer (scope `crisis.peer`)", 202, _json(_OBJECT))
@@ -86,6 +87,34 @@ def _risk_flags() -> dict[str, Any]:
     operation = _operation("flags", "Take risk flags (scope `flag.write`)", 202, _json({"oneOf": [_ANSWER, answers]}))
     example = {**example_of(RiskFlagged), "age_ms": 12.5}
     return operation | {"requestBody": _json({"oneOf": [flag, many]}, example) | {"required": True}}
+
+
+def _sos() -> dict[str, Any]:
+    body = {
+        "type": "object",
+        "properties": {
+            "patient_id": {"type": "string", "description": "Whom staff presses for; a patient's own token names the patient."},
+            "text_code": {
+                "type": "string",
+                "maxLength": 64,
+                "description": "`danger_now` raises a patient's press to imminent.",
+            },
+        },
+    }
+    line = {
+        "type": "object",
+        "required": ["label", "phone"],
+        "properties": {"label": {"type": "string"}, "phone": {"type": "string"}},
+    }
+    told = {
+        "type": "object",
+        "required": ["flag_id", "guidance"],
+        "properties": {"flag_id": {"type": "string"}, "guidance": {"type": "array", "minItems": 1, "items": line}},
+    }
+    summary = "Somebody is paged; whatever body a patient's request has, it is never refused"
+    key = {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "maxLength": 128}}
+    operation = _operation("sos", summary, 202, _json(told)) | {"requestBody": _json(body, {"text_code": "danger_now"})}
+    return operation | {"parameters": [key]}
 
 
 def _stream() -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`POST /v1/risk-flags`: the express lane's way in."""
 
-import asyncio
 from typing import Any
 
 import orjson
@@ -9,7 +8,6 @@ from starlette.responses import Response
 
 from services.crisis.accept import INPUT_MAX_BYTES, Acceptance, Taken, Ticket, Unreadable, flag_ids_in, read_flags
 from services.crisis.clock import CrisisClock
-from services.crisis.ports import Journal
 from services.crisis.traces import Accepting, FlagTraces
 from shared.chassis.http import Problem, authenticate, body_of
 from shared.security.auth import FLAG_WRITE, TokenVerifier
@@ -21,14 +19,12 @@ class FlagsApi:
     def __init__(
         self,
         acceptance: Acceptance,
-        journal: Journal,
         clock: CrisisClock,
         verifier: TokenVerifier,
         journal_answer_s: float,
         traces: FlagTraces | None = None,
     ) -> None:
         self._acceptance = acceptance
-        self._journal = journal
         self._clock = clock
         self._verifier = verifier
         self._journal_answer_s = journal_answer_s
@@ -54,7 +50,8 @@ class FlagsApi:
         with accepting.deciding():
             taken = self._acceptance.accept_all(flags, fresh=True)
         self._acceptance.finish(ticket)
-        return _answer(raw, taken, await self._on_disk(ticket, taken))
+        ids = [one.flag_id for one in taken]
+        return _answer(raw, taken, await self._acceptance.on_disk(ticket, ids, self._journal_answer_s))
 
     def _unread(self, ticket: Ticket, raw: bytes, deadly: str) -> Response:
         """What is said of a flag that must not be read: paged as unreadable already. Others beside it are to come alone."""
@@ -62,25 +59,6 @@ class FlagsApi:
         if len(flag_ids_in(raw)) > 1:
             raise Problem(422, "deadly", "One of the flags cannot be read", "send each of them alone")
         return _answer(raw, [Taken(deadly, known=True)], ticket.position is not None)
-
-    async def _on_disk(self, ticket: Ticket, taken: list[Taken]) -> bool:
-        """Whether the record is on the disk within `journal_answer`; never an error, only `journaled: false`."""
-        if ticket.position is None:
-            return False
-        waiter = asyncio.ensure_future(self._journal.durable(ticket.position))
-        done, _ = await asyncio.wait((waiter,), timeout=self._journal_answer_s)
-        if not done:
-            waiter.add_done_callback(lambda late: self._marked(late, taken))
-            return False
-        return self._marked(waiter, taken)
-
-    def _marked(self, waiter: "asyncio.Future[None]", taken: list[Taken]) -> bool:
-        """Note the moment a copy reached the disk, also when nobody waits for it any more; False when it did not."""
-        if waiter.cancelled() or waiter.exception() is not None:
-            return False
-        for one in taken:
-            self._acceptance.durable(one.flag_id, "journal")
-        return True
 
 
 def _answer(raw: bytes, taken: list[Taken], journaled: bool) -> Response:

@@ -27,7 +27,7 @@ from services.crisis.traces import FlagTraces
 from shared.bus.express import Pump
 from shared.bus.ports import PartitionReader
 from shared.chassis.outside import Outside
-from shared.contracts.topics import CASES, ROSTER
+from shared.contracts.topics import CASES, RISK, ROSTER
 from shared.providers.twilio import TwilioAccount
 from shared.security.links import link_key
 from shared.time.clock import SystemClock
@@ -114,7 +114,7 @@ async def open_adapters(
         shared.twilio_sender,
     )
     producer = await stack.enter_async_context(
-        outside.flag_producer(me, [topic.full_name(shared.topic_prefix) for topic in (CASES, ROSTER)])
+        outside.flag_producer(me, [topic.full_name(shared.topic_prefix) for topic in (CASES, ROSTER, RISK)])
     )
     bus = EventBus(producer, shared.topic_prefix)
     identity = Identity(shared.programme_id, shared.topic_prefix, bus)

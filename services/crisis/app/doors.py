@@ -13,7 +13,9 @@ from services.crisis.observed import FLAG_TO_HEARD
 from services.crisis.oncall.duty import Duty
 from services.crisis.queries import Queries
 from services.crisis.settings import SharedSettings
+from services.crisis.sos import Sos
 from services.crisis.subscribers import BusLane
+from shared.chassis.guidance import load_guidance
 from shared.security.auth import TokenVerifier
 
 
@@ -27,6 +29,7 @@ class Doors:
     notebook: Notebook
     stream: CaseStream
     bus_lane: BusLane
+    sos: Sos
 
 
 def build_doors(
@@ -78,4 +81,20 @@ def build_doors(
     )
     seal = NoteSeal(people.keks, people.keyring)
     notebook = Notebook(adapters.cases, core.clock, queries.flags_of, core.table.patient_of, seal)
-    return Doors(acceptance, handlers, queries, notebook, stream, bus_lane)
+    sos = _sos(shared, adapters, core, people, acceptance)
+    return Doors(acceptance, handlers, queries, notebook, stream, bus_lane, sos)
+
+
+def _sos(shared: SharedSettings, adapters: Adapters, core: Core, people: PatientContacts, acceptance: Acceptance) -> Sos:
+    """What takes presses for help."""
+    return Sos(
+        acceptance=acceptance,
+        table=core.table,
+        contacts=people.contacts,
+        clock=core.clock,
+        times=core.times,
+        peers=adapters.peers,
+        bus=adapters.bus,
+        guidance=load_guidance(shared.home_country),
+        programme_id=shared.programme_id,
+    )

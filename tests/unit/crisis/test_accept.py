@@ -197,7 +197,7 @@ class Post:
 
     def __init__(self, lane: Lane) -> None:
         self.api = FlagsApi(
-            lane.acceptance, lane.journal, lane.clock, TokenVerifier(KEY), Times(journal_answer=0.02).journal_answer
+            lane.acceptance, lane.clock, TokenVerifier(KEY), Times(journal_answer=0.02).journal_answer
         )
 
     async def __call__(self, body: Any, scopes: tuple[str, ...] = (FLAG_WRITE,)) -> tuple[int, Any]:
