@@ -18,6 +18,7 @@ from deploy.cli import (
     instruments,
     rebuild,
     replay,
+    report,
     roster,
     setup,
     status,
@@ -52,6 +53,7 @@ app.add_typer(case.app, name="case")
 app.add_typer(roster.app, name="roster")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(instruments.app, name="instruments")
+app.add_typer(report.app, name="report")
 app.command("rebuild")(rebuild.rebuild)
 app.command("bench")(bench.bench)
 
