@@ -38,6 +38,8 @@ from shared.providers.webhook import webhook_key
 from shared.security.keks import KekFile
 from shared.security.keyring import Keyring
 
+# What each route answers, for its description.
+EXAMPLES = Path(__file__).parent / "api" / "examples.yaml"
 PLACES = "places"
 SAID = (
     SessionScheduled,
@@ -96,6 +98,7 @@ def build(parts: Parts, settings: SessionsSettings) -> Service:
         settings=DueSettings(settings.due_page, settings.due_at_once),
     )
     return Service(
+        examples=EXAMPLES,
         routes=[
             SessionRoutes(programme_id, schedule, room_handler, queries, parts.verifier).router(),
             groups_router(GroupHandler(groups), queries, parts.verifier, settings.group_capacity),
@@ -110,6 +113,8 @@ def build(parts: Parts, settings: SessionsSettings) -> Service:
         on_start=[places.prepare],
         alarms=lambda: {"sealing_unavailable": keys.keks.trouble is not None, "location_unsent": keys.locations.unsent},
         open_paths=[WEBHOOKS],
+        # Whoever is refused is told whom to call.
+        extra_for_all_errors=lambda _request: {"guidance": parts.guidance.for_anybody},
     )
 
 
