@@ -1,12 +1,14 @@
 """What OpenAPI says of every operation, made whole: a stable name, a sentence, examples a reader can send."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.routing import BaseRoute
 
 # Of parameters that mean the same wherever they stand.
 EXAMPLES: dict[str, Any] = {
@@ -14,6 +16,10 @@ EXAMPLES: dict[str, Any] = {
     "assessment_id": "f2b0a7de-5a4c-5b8e-8f1d-6c0e9a3d2b11",
     "task_id": "c8d483f1-634e-52de-8a37-64b03f1895c1",
     "assignment_id": "5e3c0d31-94a7-5d0f-8f0e-7a3f5f0c1f6a",
+    "session_id": "3e0e2c7e-5a55-5d0f-8c37-5d9d1d6b0a42",
+    "group_id": "dbt-evening",
+    "since": "2026-01-31T08:00:00Z",
+    "limit": 20,
     "identifier": "BJ177P",
     "instrument": "phq9",
     "owner": "ana",
@@ -77,6 +83,20 @@ def _first_sentence(words: str) -> str:
     match = _SENTENCE.match(words)
     told = " ".join((match[1] if match else words).split())
     return told.rstrip(".;:")
+
+
+def with_whole_examples(document: dict[str, Any], routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    """The same document with the examples of answers as their routes have them: FastAPI leaves out whatever is null."""
+    for context in iter_route_contexts(routes):
+        route = context.original_route
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            for method in route.methods or ():
+                told = document["paths"][context.path_format][method.lower()]["responses"]
+                for status, response in route.responses.items():
+                    for media_type, content in response.get("content", {}).items():
+                        if "example" in content:
+                            told[str(status)]["content"][media_type]["example"] = content["example"]
+    return document
 
 
 @cache

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import Response
 
-from shared.chassis.description import describe, examples_in
+from shared.chassis.description import describe, examples_in, with_whole_examples
 from shared.chassis.entrance import BODY_MAX_BYTES, OPEN_PATHS, Entrance, body_of, verified
 from shared.chassis.problems import (
     PROBLEM_JSON,
@@ -144,7 +144,7 @@ _PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 def _openapi(app: FastAPI, opened: tuple[str, ...], examples: Path | None) -> dict[str, Any]:
     if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        document = with_whole_examples(get_openapi(title=app.title, version=app.version, routes=app.routes), app.routes)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = ProblemDocument.model_json_schema()
         # FastAPI documents its own shape for 422; ours is a problem like every other error.

@@ -1,10 +1,13 @@
 """What a description says of an operation is made whole, and what a route says of itself stays."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import APIRouter
 
 from shared.chassis.description import describe, operation_id
+from shared.chassis.http import make_app
 
 
 def described(**operation: Any) -> dict[str, Any]:
@@ -48,3 +51,25 @@ def test_a_parameter_has_an_example_its_own_before_ours() -> None:
     unknown = {"name": "colour", "schema": {"type": "string"}}
     parameters = described(parameters=[own, ours, chosen, unknown])["parameters"]
     assert [one.get("example") for one in parameters] == ["mine", "BJ177P", "low", None]
+
+
+def test_an_example_of_an_answer_keeps_what_is_null_whichever_way_it_is_told(tmp_path: Path) -> None:
+    router = APIRouter(prefix="/v1")
+
+    @router.get("/mine", responses={200: {"content": {"application/json": {"example": {"next": None}}}}})
+    async def mine() -> None:
+        """Told by the route."""
+
+    @router.get("/ours")
+    async def ours() -> None:
+        """Told by the file."""
+
+    file = tmp_path / "examples.yaml"
+    file.write_text("get_v1_ours: {items: [], next: null}\nget_v1_mine: {next: the route's own stays}\n", encoding="utf-8")
+    app = make_app("sample", readiness=dict, examples=file)
+    app.include_router(router)
+    paths = app.openapi()["paths"]
+    told = {
+        path: paths[path]["get"]["responses"]["200"]["content"]["application/json"]["example"] for path in paths if "v1" in path
+    }
+    assert told == {"/v1/mine": {"next": None}, "/v1/ours": {"items": [], "next": None}}
