@@ -60,6 +60,13 @@ def containers(project: str) -> list[dict[str, Any]]:
     return list(json.loads(run("inspect", *ids))) if ids else []
 
 
+def memory_of(project: str) -> list[str]:
+    """What each running container of a compose project holds: `project_intake_1 98.2MiB`."""
+    ids = run("ps", "-q", "--filter", f"label=com.docker.compose.project={project}").split()
+    lines = run("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}", *ids).splitlines() if ids else []
+    return sorted(line.split(" / ")[0] for line in lines)
+
+
 def left_of(project: str) -> list[str]:
     """Containers, volumes and networks of a compose project that are still there."""
     label = f"label=com.docker.compose.project={project}"

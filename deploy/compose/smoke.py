@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from deploy.compose.engine import EngineRefused, containers, has_image, left_of, require_engine, run, run_command
+from deploy.compose.engine import EngineRefused, containers, has_image, left_of, memory_of, require_engine, run, run_command
 from deploy.compose.files import COMPOSE, STAND_INS, images, images_of_others, services
 from deploy.compose.stand_ins.images import make
 from deploy.local.apis import Crisis, Intake, PhoneNetwork, calling
@@ -82,6 +82,7 @@ class Smoke:
             with self._step("what a container may do"):
                 for name in ("intake", "crisis-1", "phone"):
                     self._note(f"{name}: {self._do('exec', '-T', name, 'python', '-c', _PROBE).strip()}")
+                self._note(f"memory: {', '.join(memory_of(self.project))}")
             async with calling() as session:
                 with self._step("one crisis"):
                     await self._crisis(session)
