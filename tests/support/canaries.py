@@ -30,12 +30,13 @@ PATIENT: Mapping[str, Any] = {
     "location": {"country": "US", "region": "Kestrelmoor Lane 9"},
     "emergency_contact": {"name": "Grizelda Thistledown", "phone": "+15557301947"},
 }
-# Names and numbers in any encoding of text; answers as JSON (once or twice encoded), as Python shows them, as BSON elements.
+# Names, numbers (so much of them that no id and no time has it by chance) in any encoding of text; answers as JSON (once or
+# twice encoded), as Python shows them, as BSON elements.
 # The kinds of places that every stack has something in.
 KINDS: Sequence[str] = ("log", "metrics", "page", "topic", "database", "file")
 EMBEDDED_KINDS: Sequence[str] = ("log", "metrics", "page")
 MARKER = re.compile(
-    rb"(?i)zebedee|quillfeather|grizelda|thistledown|kestrelmoor|7301946|7301947"
+    rb"(?i)zebedee|quillfeather|grizelda|thistledown|kestrelmoor|557301946|557301947"
     rb"|\\?\"q[1-9]\\?\"\s*:|'q[1-9]'\s*:|[\x01-\x12]q[1-9]\x00"
 )
 _AROUND = 40
@@ -84,9 +85,14 @@ async def look(stack: StackUnderTest) -> Finding:
             finding.take("log", name, line.encode())
     async with ClientSession() as session:
         for name in own:
-            path = "/_phone/pages" if name == "phone" else "/metrics"
-            async with session.get(stack.url(name) + path) as response:
-                finding.take("page" if name == "phone" else "metrics", name, await response.read())
+            if name == "phone":
+                # A patient's own number is the address of what is written to them, and no part of it.
+                async with session.get(f"{stack.url(name)}/_phone/pages") as response:
+                    for item in (await response.json())["items"]:
+                        finding.take("page", item["kind"], item["body"].encode())
+                continue
+            async with session.get(f"{stack.url(name)}/metrics") as response:
+                finding.take("metrics", name, await response.read())
     for file, written in _files(stack):
         finding.take("file", file, written)
     if stack.options.embedded:

@@ -121,7 +121,11 @@ class MailSink:
 @asynccontextmanager
 async def provider_and_sink(kind: str, port: int) -> AsyncIterator[tuple[PageProvider, Sink]]:
     """An adapter and its other side."""
-    async with page_session() as session:
+    patient = aiohttp.ClientTimeout(total=None, sock_connect=STEP_S)
+    async with (
+        page_session() as own,
+        aiohttp.ClientSession(connector=own.connector, connector_owner=False, timeout=patient) as session,
+    ):
         sink = MailSink(port) if kind == "mail" else HttpSink(port, {"webhook": "webhook", "twilio": "sms"}[kind])
         async with sink.listening():
             yield _PROVIDERS[kind](session, port), sink
