@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,6 +142,9 @@ async def test_a_patient_has_a_bounded_number_of_series() -> None:
         assert (await programme("POST", path, once, idempotency_key=str(number))).status == 201
     full = await programme("POST", path, once, idempotency_key="one more")
     assert (full.status, full.problem) == (409, "too-many-assignments")
+    stored = await programme.house.patients.load(patient)
+    assert stored is not None
+    assert len(orjson.dumps(stored["assignments"])) < 40_000, "a patient's document stays small"
 
 
 async def test_assignments_come_in_pages_and_by_state() -> None:
