@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 import psutil
@@ -18,7 +19,6 @@ from deploy.local.lacks import MachineLacks
 from deploy.local.ports import taken
 from deploy.local.waiting import NotReady as NotReady
 from deploy.local.waiting import eventually as eventually
-from typing import NamedTuple
 
 STOP_WITHIN_S = 15.0
 _KILLED_WITHIN_S = 10.0
