@@ -1,5 +1,9 @@
-"""Outcomes will follow measures over time, engagement and long-term follow-up. Nothing of it is built yet.
+"""Outcomes: what becomes of patients.
 
-Will own: check-ins, trajectories, cohort reports, follow-up. Will consume: AssessmentCompleted, session and case events.
-Will publish: OutcomeUpdated, FollowUpDue and RiskFlagged on reliable deterioration.
+Owns: check-ins, measures over time, attendance and engagement, contacts after a discharge, the figures of the crisis lane, reports.
+Consumes: AssessmentCompleted, Session…, all events of cases, PatientEnrolled, PatientDischarged, ContactChanged, patients' keys.
+Publishes: CheckInRecorded, OutcomeUpdated, FollowUpDue (through the outbox); RiskFlagged (by both lanes, at once).
+Stores: `sheets`, `places`, `cases`, `lives` (joins of what was heard; `rebuild` makes them again), `check_ins` (sealed).
+Promises: the order of hearing is nothing; an urge in a check-in flags before anything can fail; a contact that is due is told
+once; small cells leave in no report.
 """
