@@ -67,7 +67,7 @@ def build(parts: Parts, settings: SessionsSettings) -> Service:
         places=places, groups=groups, time=time, times=times, home_zone=home_zone, weeks_default=settings.plan_weeks
     )
     hearing = PatientHandler(patients, calendar)
-    keys = _Keys(parts, hearing)
+    keys = _Keys(parts, hearing, settings.key_wait_s)
     rooms = _rooms(settings, time)
     room_handler = RoomHandler(places=places, patients=patients, locations=keys.locations, rooms=rooms, time=time, times=times)
     schedule = ScheduleHandler(
@@ -121,11 +121,11 @@ def build(parts: Parts, settings: SessionsSettings) -> Service:
 class _Keys:
     """Patients' keys, as the bus tells them."""
 
-    def __init__(self, parts: Parts, hearing: PatientHandler) -> None:
+    def __init__(self, parts: Parts, hearing: PatientHandler, key_wait_s: float) -> None:
         self.keks = KekFile(parts.deployment.kek_file)
         self.keks.refresh()
         keyring = Keyring(hearing.forgotten)
-        self.locations = SealedLocations(keyring, self.keks)
+        self.locations = SealedLocations(keyring, self.keks, parts.clock, key_wait_s)
         self.reader = PatientKeyReader(
             lambda: parts.outside.partition_reader(fetch_wait_s=KEYS_FETCH_WAIT_S, request_s=KEYS_REQUEST_S),
             keyring,

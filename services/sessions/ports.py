@@ -120,7 +120,7 @@ class StoreTime(Protocol):
 class Locations(Protocol):
     """Seals where a patient is with that patient's own key."""
 
-    def sealed(self, patient_id: str, location: Mapping[str, Any]) -> str | None:
+    async def sealed(self, patient_id: str, location: Mapping[str, Any]) -> str | None:
         """The sealed location; None when there is no key now, which rings an alarm."""
         ...
 

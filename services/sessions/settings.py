@@ -48,6 +48,9 @@ class SessionsSettings(BaseSettings):
     group_capacity: int = Field(12, ge=1, description="Patients in a group session without a group, and in a new group.")
     page_max: int = Field(100, ge=1, description="Sessions in one page of a list.")
     kek_look_s: float = Field(5.0, gt=0, description="How often the file of key-encryption keys is looked at.")
+    key_wait_s: float = Field(
+        2.0, ge=0, description="How long a join waits for the key that seals a location, of a patient who is new."
+    )
 
     rooms: str = Field(
         "memory", pattern="^(memory|jitsi)$", description="Who provides teletherapy rooms: jitsi, or memory (links to nowhere)."

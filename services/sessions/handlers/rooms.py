@@ -71,7 +71,7 @@ class RoomHandler:
 
     async def _located(self, place: Place, location: Mapping[str, Any] | None, confirmed: bool) -> Located | None:
         if location is not None:
-            return Located(self._locations.sealed(place.patient_id, location))
+            return Located(await self._locations.sealed(place.patient_id, location))
         if not confirmed:
             return None
         heard, _ = await self._patients.load(place.patient_id)

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from services.sessions.domain.facts import Change, missed, scheduled
 from services.sessions.domain.group import Group
-from services.sessions.domain.patient import Heard
+from services.sessions.domain.patient import CaseEvent, Heard, PatientEvent
 from services.sessions.domain.place import Place, place_id_of
 from services.sessions.domain.times import DEFAULT
 from services.sessions.gateways.store_time import OffsetTime
@@ -152,16 +152,14 @@ async def test_what_was_heard_of_a_patient_comes_back_as_it_was(home: Home) -> N
     who = {"patient_id": "p1", "programme_id": "default"}
     heard, version = await home.patients.load("p1")
     assert (heard, version) == (Heard("p1"), 0)
-    for sequence, event in enumerate(
-        (
-            PatientEnrolled(**who, enrolled_at=AT, zone="Europe/Berlin", contacts=SealedContacts()),
-            ContactChanged(**who, changed_at=AT, zone="UTC", contacts=SealedContacts()),
-            CarePlanChanged(**who, changed_at=AT, template="evening", starts_on="2026-03-09", weeks=2, group_ids=("g",)),
-            CaseOpened(**who, case_id="c", at=AT, flag_id="f.1$", level="high"),
-            PatientDischarged(**who, discharged_at=AT, reason="completed"),
-        ),
-        1,
-    ):
+    events: tuple[PatientEvent | CaseEvent, ...] = (
+        PatientEnrolled(**who, enrolled_at=AT, zone="Europe/Berlin", contacts=SealedContacts()),
+        ContactChanged(**who, changed_at=AT, zone="UTC", contacts=SealedContacts()),
+        CarePlanChanged(**who, changed_at=AT, template="evening", starts_on="2026-03-09", weeks=2, group_ids=("g",)),
+        CaseOpened(**who, case_id="c", at=AT, flag_id="f.1$", level="high"),
+        PatientDischarged(**who, discharged_at=AT, reason="completed"),
+    )
+    for sequence, event in enumerate(events, 1):
         heard = heard.after(event, sequence)
         assert await home.patients.save(heard, version) is True
         assert await home.patients.save(heard, version) is False

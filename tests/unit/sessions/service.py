@@ -114,7 +114,7 @@ async def running(folder: Path, outside: Memory | None = None, **settings: Any) 
         topic_prefix=PREFIX,
         crisis_urls="",
     )
-    quick = {"missed_s": 0.2, "late_s": 0.1, "dropped_s": 0.2, "due_look_s": 0.01, "kek_look_s": 0.02}
+    quick = {"missed_s": 0.2, "late_s": 0.1, "dropped_s": 0.2, "due_look_s": 0.01, "kek_look_s": 0.02, "key_wait_s": 0.1}
     own = SessionsSettings(**{**quick, "room_webhook_key_file": folder / "rooms", **settings})
     outside = outside or Memory(PREFIX)
     async with compose_service("sessions", deployment, lambda parts: build(parts, own), outside=outside) as composed:

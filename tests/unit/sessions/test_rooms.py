@@ -1,7 +1,9 @@
 """Rooms of every provider: links that name nobody, signals that are believed only when they are signed, and what they change."""
 
+import asyncio
 import base64
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -9,14 +11,17 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from services.sessions.gateways.locations import SealedLocations
 from services.sessions.gateways.rooms.jitsi import JitsiRooms, signal_of
 from services.sessions.gateways.rooms.memory import MemoryRooms
 from services.sessions.gateways.store_time import OffsetTime
 from services.sessions.ports import ForgedSignal, Rooms, RoomSignal, UnreadableSignal
 from shared.contracts.sessions import ParticipantDropped
 from shared.providers.webhook import SIGNATURE, TOLERANCE_S, signature
+from shared.security.keks import KekFile, fresh_kek_line
+from shared.security.keyring import Keyring
 from shared.storage.memory import MemoryStore
-from shared.time.clock import ManualClock
+from shared.time.clock import ManualClock, SystemClock
 from tests.unit.sessions.ward import NOW_S, WEBHOOK_KEY, Ward, enrolled, opened
 
 SECRET = b"a secret of jitsi that nobody guesses"
@@ -190,3 +195,21 @@ async def test_a_room_lets_nobody_in_who_has_not_said_where_they_are() -> None:
     assert (await ward.place(session_id)).state == "scheduled"
     assert await ward.rooms.heard(signal("left", session_id, "nowhere")) == "nobody"
     assert await ward.rooms.heard(signal("left", "another", place.place_id)) == "nobody"
+
+
+async def test_the_key_of_somebody_new_is_waited_for_and_of_somebody_forgotten_is_not(tmp_path: Path) -> None:
+    (tmp_path / "kek").write_text(fresh_kek_line("k1"))
+    clock, keyring, keks = SystemClock(), Keyring(), KekFile(tmp_path / "kek")
+    assert keks.refresh()
+    locations = SealedLocations(keyring, keks, clock, key_wait_s=30.0)
+    key, wrapped = keks.current().new_key("p1")
+    waiting = asyncio.create_task(locations.sealed("p1", {"country": "US"}))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    keyring.hear("p1", wrapped)
+    token = await waiting
+    assert token is not None
+    assert key.open("location", token) == {"country": "US"}
+    keyring.hear("p1", None)
+    assert await locations.sealed("p1", {"country": "US"}) is None
+    assert locations.unsent

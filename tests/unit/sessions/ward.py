@@ -98,7 +98,7 @@ class Seals:
     def __init__(self) -> None:
         self.keyless = False
 
-    def sealed(self, patient_id: str, location: Mapping[str, Any]) -> str | None:
+    async def sealed(self, patient_id: str, location: Mapping[str, Any]) -> str | None:
         return None if self.keyless else SEALED
 
 
