@@ -20,6 +20,7 @@ from services.crisis.observed import SOS_PRESSED
 from services.crisis.ports import Peers
 from services.crisis.table import Table
 from services.crisis.times import Times
+from services.crisis.traces import FlagTraces
 from shared.contracts.envelope import Envelope
 from shared.contracts.guidance import Guidance, GuidanceTable
 from shared.contracts.risk import RiskFlagged
@@ -66,7 +67,9 @@ class Sos:
         bus: Events,
         guidance: GuidanceTable,
         programme_id: str,
+        traces: FlagTraces,
     ) -> None:
+        self._traces = traces
         self._acceptance = acceptance
         self._table = table
         self._contacts = contacts
@@ -84,9 +87,10 @@ class Sos:
         source, flag_id = self._same_press(subject, press, key, now)
         routing = await self._routing(press.patient_id)
         event = event_of(flag_id, self._programme_id, press, source, now, routing)
-        ticket = self._acceptance.write_down(orjson.dumps(event | {"age_ms": 0.0}))
-        told = RiskFlagged.model_validate(event)
-        taken = self._acceptance.accept(told, now, fresh=True)
+        raw, told = orjson.dumps(event | {"age_ms": 0.0}), RiskFlagged.model_validate(event)
+        ticket = self._acceptance.write_down(raw)
+        with self._traces.on_express(raw) as accepting, accepting.deciding():
+            taken = self._acceptance.accept(told, now, fresh=True)
         self._acceptance.finish(ticket)
         SOS_PRESSED.labels("patient" if press.reporter is None else "staff", press.level, "yes" if taken.known else "no").inc()
         if not taken.known:

@@ -97,4 +97,5 @@ def _sos(shared: SharedSettings, adapters: Adapters, core: Core, people: Patient
         bus=adapters.bus,
         guidance=load_guidance(shared.home_country),
         programme_id=shared.programme_id,
+        traces=adapters.traces,
     )

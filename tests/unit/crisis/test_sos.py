@@ -15,6 +15,7 @@ from services.crisis.domain.sos import KEYED_WINDOW_S, Press, country_of, flag_i
 from services.crisis.gateways.contacts import MongoContacts
 from services.crisis.sos import Sos
 from services.crisis.times import Times
+from services.crisis.traces import FlagTraces
 from shared.chassis.direct import DirectRoutes
 from shared.chassis.guidance import load_guidance
 from shared.contracts.envelope import Envelope
@@ -97,6 +98,7 @@ class Button:
             bus=self.bus,
             guidance=load_guidance("US"),
             programme_id="default",
+            traces=FlagTraces("crisis-0"),
         )
         api = SosApi(self.sos, TokenVerifier(KEY), 0.1)
 
