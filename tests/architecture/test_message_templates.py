@@ -89,7 +89,7 @@ def test_no_variable_becomes_longer_than_the_linter_thinks() -> None:
 @pytest.mark.parametrize("field", ["app_url", "contact_phone"])
 def test_a_setting_that_does_not_fit_is_refused(field: str) -> None:
     with pytest.raises(ValueError, match="plain characters"):
-        NotificationsSettings(**{field: "https://app.example/" + "x" * 40})
+        NotificationsSettings.model_validate({field: "https://app.example/" + "x" * 40})
 
 
 def test_phrases_are_data_of_every_language_and_say_what_they_are_not() -> None:
