@@ -69,6 +69,8 @@ async def _all_led(bootstrap: str, partitions: list[TopicPartition]) -> None:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_MS)
     await consumer.start()
     try:
+        # Asked about partitions that it does not have, the client looks up one topic after the other, with a pause for each.
+        consumer.assign(partitions)
         await consumer.end_offsets(partitions)
     finally:
         await consumer.stop()
