@@ -36,7 +36,7 @@ async def test_the_clinician_on_call_is_paged_and_the_patient_is_told_whom_to_ca
 
     async def known() -> bool:
         # Crisis hears of the enrolment within moments; until then a press is answered in both languages.
-        return (await presses(clinic, patient, key="one")).guidance[0]["text_to"] == "838255"
+        return str((await presses(clinic, patient, key="one")).guidance[0]["text_to"]) == "838255"
 
     pressed = await presses(clinic, patient, key="one")
     for channel in ("sms", "voice"):
