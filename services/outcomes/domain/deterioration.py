@@ -28,9 +28,18 @@ def onsets(series: Series, rule: ChangeRule) -> tuple[Point, ...]:
     return tuple(found)
 
 
-def newly_worse(series: Series, rule: ChangeRule, assessment_id: str) -> Point | None:
-    """The latest point, if this sheet brought it and it is an onset; a late upload of an older sheet tells nothing new."""
-    latest = series.latest
-    if latest is None or latest.sheet.assessment_id != assessment_id:
+def newly_worse(before: Series, after: Series, rule: ChangeRule) -> Point | None:
+    """The latest point, if what was heard in between made it an onset.
+
+    Whichever sheet that was: an older one that is uploaded late may be the baseline against which the latest is worse.
+    """
+    latest = after.latest
+    if latest is None or not _is_onset(latest, after, rule):
         return None
-    return latest if latest in onsets(series, rule) else None
+    known = before.latest
+    same = known is not None and known.sheet.assessment_id == latest.sheet.assessment_id
+    return None if same and known is not None and _is_onset(known, before, rule) else latest
+
+
+def _is_onset(point: Point, series: Series, rule: ChangeRule) -> bool:
+    return any(one.sheet.assessment_id == point.sheet.assessment_id for one in onsets(series, rule))

@@ -45,7 +45,7 @@ class AssessmentHandler:
             return
         before = trajectory_of(known, self._rules).of(sheet.instrument, sheet.scale)
         after = trajectory_of([*known, sheet], self._rules).of(sheet.instrument, sheet.scale)
-        flag = self._flag(sheet, after)
+        flag = self._flag(sheet, before, after)
         told = []
         if _summary(after) is not None and _summary(after) != _summary(before):
             updated = self._updated(sheet, after, None if flag is None else flag.flag_id)
@@ -55,8 +55,8 @@ class AssessmentHandler:
         if flag is not None and new:
             self._flags.stored(self._flags.strike(flag), sheet.assessment_id, sheet.patient_id)
 
-    def _flag(self, sheet: Sheet, series: Series) -> Flag | None:
-        worse = newly_worse(series, self._rules.get(sheet.instrument, NO_RULE), sheet.assessment_id)
+    def _flag(self, sheet: Sheet, before: Series, after: Series) -> Flag | None:
+        worse = newly_worse(before, after, self._rules.get(sheet.instrument, NO_RULE))
         if worse is None or self._clock.now_s() - sheet.accepted_s > self._fresh_s:
             return None
         # t0 is now: that it has become worse is known from here on, not from when the sheet came.
@@ -64,7 +64,7 @@ class AssessmentHandler:
             sheet.patient_id,
             LEVEL,
             rule_of(sheet.instrument),
-            sheet.assessment_id,
+            worse.sheet.assessment_id,
             routing=self._directory.routing(sheet.patient_id),
         )
 

@@ -3,15 +3,22 @@
 from pathlib import Path
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from services.outcomes.domain.deterioration import newly_worse, onsets
 from services.outcomes.domain.sheets import sheet_of
-from services.outcomes.domain.trajectory import trajectory_of
+from services.outcomes.domain.trajectory import Series, trajectory_of
 from shared.contracts.change import change_rules
 from shared.contracts.outcomes import OutcomeUpdated
 from shared.contracts.risk import RiskFlagged
 from shared.contracts.topics import RISK
+from shared.storage.memory import MemoryStore
+from shared.time.clock import ManualClock
 from shared.time.ids import derived_id
-from tests.unit.outcomes.house import PATIENT, House, running, sheet
+from tests.unit.outcomes.events import Handlers
+from tests.unit.outcomes.house import PATIENT, House, envelope, running, sheet
+from tests.unit.outcomes.test_no_flag_is_lost import Struck
 
 RULES = change_rules()
 
@@ -42,10 +49,40 @@ def test_without_a_rule_nothing_is_told() -> None:
     assert told(10, 50, instrument="k10") == []
 
 
-def test_a_late_upload_of_an_older_sheet_is_not_new() -> None:
-    sheets = [sheet_of(sheet(f"s{week}", total, week=week)) for week, total in ((0, 5), (1, 20), (2, 6))]
-    series = trajectory_of(sheets, RULES).of("phq9", "sum")
-    assert newly_worse(series, RULES["phq9"], "s1") is None
+def series(*totals: tuple[int, int]) -> Series:
+    """Totals, each of its week."""
+    sheets = [sheet_of(sheet(f"s{week}", total, week=week)) for week, total in totals]
+    return trajectory_of(sheets, RULES).of("phq9", "sum")
+
+
+def test_a_late_upload_that_changes_nothing_is_not_new() -> None:
+    worse = series((0, 5), (2, 12))
+    assert newly_worse(series((0, 5)), worse, RULES["phq9"]) is not None
+    assert newly_worse(worse, series((0, 5), (1, 6), (2, 12)), RULES["phq9"]) is None
+    assert newly_worse(series((0, 5), (2, 6)), series((0, 5), (1, 20), (2, 6)), RULES["phq9"]) is None
+
+
+def test_a_late_baseline_shows_what_was_worse_all_along() -> None:
+    found = newly_worse(series((2, 20)), series((0, 8), (2, 20)), RULES["phq9"])
+    assert found is not None
+    assert found.sheet.assessment_id == "s2"
+
+
+@given(st.lists(st.integers(0, 27), min_size=1, max_size=8), st.randoms(use_true_random=False))
+async def test_whoever_is_worse_at_the_end_was_told_of_in_whatever_order_it_was_heard(totals: list[int], random: Any) -> None:
+    events = [sheet(f"s{week}", total, week=week) for week, total in enumerate(totals)]
+    shuffled = events * 2
+    random.shuffle(shuffled)
+    handlers = Handlers(MemoryStore(ManualClock()), Struck())
+    for event in shuffled:
+        await handlers.hear(event, envelope(event))
+    told = [flag.source_id for flag in handlers.flags.flags]
+    assert len(told) == len(set(told))
+    whole = series(*enumerate(totals))
+    latest = whole.latest
+    assert latest is not None
+    if any(one.sheet.assessment_id == latest.sheet.assessment_id for one in onsets(whole, RULES["phq9"])):
+        assert latest.sheet.assessment_id in told
 
 
 async def flags(house: House) -> list[Any]:
