@@ -115,8 +115,8 @@ class Obligations(Protocol):
         """Put it in the place of the version it was made from (0: there was none), with its events; whether it was there."""
         ...
 
-    async def due(self, now_s: float, limit: int) -> Sequence[Obligation]:
-        """Those with something to look at now, the longest due first."""
+    async def due(self, now_s: float, limit: int, *, emergency: bool = False) -> Sequence[Obligation]:
+        """Those with something to look at now, the longest due first; emergencies are found by themselves."""
         ...
 
     async def open_of(self, patient_id: str, after: str, limit: int) -> Sequence[Obligation]:

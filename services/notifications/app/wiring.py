@@ -19,6 +19,7 @@ from services.notifications.gateways.mail import MailSender
 from services.notifications.gateways.numbers import StoredNumbers
 from services.notifications.gateways.sms import TwilioSender
 from services.notifications.handlers.directory import Directory
+from services.notifications.handlers.forgetting import Forgetting
 from services.notifications.handlers.inbound import Answering, InboundHandler, ReceiptHandler
 from services.notifications.handlers.obligations import ObligationHandler
 from services.notifications.handlers.patients import PatientHandler
@@ -78,6 +79,8 @@ class Notifications:
             clock=self.parts.clock,
         )
         self.contacts = SealedContacts(self.keks, self.keyring)
+        self.forgetting = Forgetting()
+        self.keyring.on_forgotten = self.forgetting.told
 
     def _build_store(self) -> None:
         store, relay = self.parts.store, self.parts.relay
@@ -112,7 +115,9 @@ class Notifications:
         words = Words(self.templates, self.guidance, settings.app_url, settings.contact_phone)
         self.pipeline = Pipeline(self.contacts, self.delivery, self.rules, words, _counted)
         bounds = DueBounds(settings.page_max, settings.at_once)
-        self.due = DueWork(self.obligations, self.pipeline, self.parts.store.now_s, bounds)
+        now_s = self.parts.store.now_s
+        self.due = DueWork(self.obligations, self.pipeline, now_s, bounds)
+        self.urgent = DueWork(self.obligations, self.pipeline, now_s, bounds, emergency=True)
 
     def _build_handlers(self) -> None:
         self.obligation_handler = ObligationHandler(self.obligations, self.patients, self.rules)
@@ -144,13 +149,14 @@ class Notifications:
             ],
             subscriptions=subscriptions(self.obligation_handler, self.patient_handler),
             timers=[
+                Timer(self.settings.poll_s, self.urgent.once),
                 Timer(self.settings.poll_s, self.due.once),
                 Timer(self.settings.unread_look_s, self.messages.unread.once),
                 Timer(0.0, self.keys.run),
                 Timer(self.settings.kek_look_s, self._look_at_keys),
             ],
             on_start=[self.obligations.prepare, self.messages.threads.prepare],
-            on_stop=[self.due.stop, self.session.close],
+            on_stop=[self.urgent.stop, self.due.stop, self.session.close],
             alarms=lambda: {"sealing_unavailable": self.keks.trouble is not None, "keys_lost": not self.keys.connected},
             open_paths=["/v1/providers/"],
             extra_for_all_errors=self.messages.around.for_errors,
@@ -159,6 +165,7 @@ class Notifications:
     async def _look_at_keys(self) -> None:
         if self.keks.refresh():
             await self.numbers.rewrap()
+        await self.forgetting.once(self.patients)
 
     def _receipt_url(self, obligation: Obligation, item: Item) -> str:
         base = self.settings.public_url.rstrip("/")

@@ -22,7 +22,7 @@ class StoredObligations:
     async def prepare(self) -> None:
         """Make sure of the indexes."""
         waiting: Document = {"next_s": {"$gt": 0}}
-        await self._documents.create_index([("next_s", 1)], name="next", partial=waiting)
+        await self._documents.create_index([("emergency", 1), ("next_s", 1)], name="next", partial=waiting)
         await self._documents.create_index([("patient_id", 1), ("changed_s", -1), ("_id", 1)], name="of_patient")
 
     async def load(self, obligation_id: str, patient_id: str | None = None) -> Obligation | None:
@@ -55,8 +55,9 @@ class StoredObligations:
         query = {"_id": obligation.obligation_id, "patient_id": obligation.patient_id, "version": obligation.version}
         return await self._documents.update(query, change)
 
-    async def due(self, now_s: float, limit: int) -> Sequence[Obligation]:
-        found = await self._documents.find({"next_s": {"$gt": 0, "$lte": now_s}}, limit=limit, sort=[("next_s", 1)])
+    async def due(self, now_s: float, limit: int, *, emergency: bool = False) -> Sequence[Obligation]:
+        query: Document = {"emergency": emergency, "next_s": {"$gt": 0, "$lte": now_s}}
+        found = await self._documents.find(query, limit=limit, sort=[("next_s", 1)])
         return [_read(one) for one in found]
 
     async def open_of(self, patient_id: str, after: str, limit: int) -> Sequence[Obligation]:
@@ -75,6 +76,7 @@ def _written(obligation: Obligation, now_s: float) -> Document:
         "version": obligation.version + 1,
         "programme_id": obligation.programme_id,
         "kind": obligation.kind,
+        "emergency": obligation.emergency,
         "subject_id": obligation.subject_id,
         "facts": {what: dict(fact) for what, fact in obligation.facts.items()},
         "messages": [asdict(one) for one in obligation.items],

@@ -25,12 +25,20 @@ class DueWork:
     """The loop's body; any number of replicas may run it, each write is a compare-and-set."""
 
     def __init__(
-        self, obligations: Obligations, pipeline: Pipeline, now_s: Callable[[], Awaitable[float]], bounds: DueBounds
+        self,
+        obligations: Obligations,
+        pipeline: Pipeline,
+        now_s: Callable[[], Awaitable[float]],
+        bounds: DueBounds,
+        *,
+        emergency: bool = False,
     ) -> None:
+        """`emergency`: these and no others, so that guidance never waits behind reminders."""
         self._obligations = obligations
         self._pipeline = pipeline
         self._now_s = now_s
         self._bounds = bounds
+        self._emergency = emergency
         self._stopped = False
         self._busy = asyncio.Lock()
 
@@ -49,7 +57,7 @@ class DueWork:
         steps = 0
         while not self._stopped:
             now_s = await self._now_s()
-            page = await self._obligations.due(now_s, self._bounds.page_max)
+            page = await self._obligations.due(now_s, self._bounds.page_max, emergency=self._emergency)
             if page:
                 await self._all(page, now_s)
             steps += len(page)

@@ -140,7 +140,9 @@ class House:
         self.pipeline = Pipeline(
             self.contacts, self.delivery, rules, self.words, lambda outcome, code: self.outcomes.append((outcome, code))
         )
-        self.due = DueWork(self.obligations, self.pipeline, self.store.now_s, DueBounds(50, 4))
+        bounds = DueBounds(50, 4)
+        self.routine = DueWork(self.obligations, self.pipeline, self.store.now_s, bounds)
+        self.urgent = DueWork(self.obligations, self.pipeline, self.store.now_s, bounds, emergency=True)
         self.events = ObligationHandler(self.obligations, self.patients, rules)
         self.directory = Directory(Guidance(load_guidance("US")), 100)
         self.people = PatientHandler(self.patients, self.events, "default", self.directory.hear)
@@ -232,19 +234,24 @@ class House:
     async def at(self, at_s: float) -> None:
         """Do all that is due until then, at its time, and then be there."""
         while True:
-            due = await self.obligations.due(at_s, 1)
-            moment = None if not due else due[0].next_s
+            due = [*await self.obligations.due(at_s, 1), *await self.obligations.due(at_s, 1, emergency=True)]
+            moment = min((one.next_s for one in due if one.next_s is not None), default=None)
             if moment is None:
                 break
             self.clock.advance(max(0.0, moment - self.clock.now_s()))
-            await self.due.once()
+            await self.look()
         self.clock.advance(max(0.0, at_s - self.clock.now_s()))
 
     async def at_without_store(self, at_s: float) -> None:
         """Time passes, and the loop finds no store."""
         self.clock.advance(max(0.0, at_s - self.clock.now_s()))
         with suppress(StoreUnavailable):
-            await self.due.once()
+            await self.look()
+
+    async def look(self) -> None:
+        """What both loops do once."""
+        await self.urgent.once()
+        await self.routine.once()
 
     async def after(self, seconds: float) -> None:
         """As `at`, from now."""

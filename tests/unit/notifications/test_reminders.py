@@ -152,7 +152,7 @@ async def test_the_end_of_a_missed_session_does_not_stop_its_messages() -> None:
 async def test_after_an_outage_one_message_goes_out_and_the_rest_expires() -> None:
     house = await planned()
     house.clock.advance(TUESDAY_15 - 600 - house.clock.now_s())
-    await house.due.once()
+    await house.look()
     assert len(house.sms.sent) == 1
     assert ("expired", "superseded") in await house.states()
     await house.at(TUESDAY_15 + DAY_S)
