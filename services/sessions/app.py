@@ -67,8 +67,7 @@ def build(parts: Parts, settings: SessionsSettings) -> Service:
         places=places, groups=groups, time=time, times=times, home_zone=home_zone, weeks_default=settings.plan_weeks
     )
     hearing = PatientHandler(patients, calendar)
-    keys = _Keys(parts, hearing, settings.key_wait_s)
-    rooms = _rooms(settings, time)
+    keys, rooms = _Keys(parts, hearing, settings.key_wait_s), _rooms(settings, time)
     room_handler = RoomHandler(places=places, patients=patients, locations=keys.locations, rooms=rooms, time=time, times=times)
     schedule = ScheduleHandler(
         programme_id=programme_id,
@@ -111,7 +110,7 @@ def build(parts: Parts, settings: SessionsSettings) -> Service:
             Timer(0.0, keys.reader.run),
         ],
         on_start=[places.prepare],
-        alarms=lambda: {"sealing_unavailable": keys.keks.trouble is not None, "location_unsent": keys.locations.unsent},
+        alarms=lambda: keys.alarms() | {"due_not_looked_for": due.not_looked_for_s() > settings.due_alarm_s},
         open_paths=[WEBHOOKS],
         # Whoever is refused is told whom to call.
         extra_for_all_errors=lambda _request: {"guidance": parts.guidance.for_anybody},
@@ -132,6 +131,10 @@ class _Keys:
             topic_prefix=parts.deployment.topic_prefix,
             clock=parts.clock,
         )
+
+    def alarms(self) -> dict[str, bool]:
+        """What stands against sealing a location."""
+        return {"sealing_unavailable": self.keks.trouble is not None, "location_unsent": self.locations.unsent}
 
     async def look(self) -> None:
         """Look at the file of key-encryption keys."""

@@ -43,6 +43,8 @@ class SessionsSettings(BaseSettings):
     due_page: int = Field(200, ge=1, description="Due places that are read at once.")
     due_at_once: int = Field(16, ge=1, description="Patients whose due places are changed at once.")
 
+    due_alarm_s: float = Field(30.0, gt=0, description="Nobody has looked for due places for so long: an alarm rings.")
+
     home_zone: str = Field("America/New_York", description="Time zone of patients of whom none is known.")
     plan_weeks: int = Field(12, ge=1, le=52, description="Weeks of a care plan that names no number.")
     group_capacity: int = Field(12, ge=1, description="Patients in a group session without a group, and in a new group.")

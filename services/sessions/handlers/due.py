@@ -48,6 +48,11 @@ class DueHandler:
         self._times = times
         self._settings = settings
         self._free = asyncio.Semaphore(settings.at_once)
+        self._looked_s = time.now_s()
+
+    def not_looked_for_s(self) -> float:
+        """For how long nobody in this process has looked with success."""
+        return max(0.0, self._time.now_s() - self._looked_s)
 
     async def look_once(self) -> int:
         """Do all that is due now, page by page; how many places changed. Raises what a silent store raises.
@@ -58,14 +63,15 @@ class DueHandler:
         while True:
             now_s = await self._time.asked_s()
             page = await self._places.due(now_s, after, self._settings.page_max)
-            if not page:
-                return changed
             changed += await self._do([place for _, place in page])
+            self._looked_s = now_s
             if len(page) < self._settings.page_max:
                 return changed
             after = (page[-1][0], page[-1][1].place_id)
 
     async def _do(self, places: Sequence[Place]) -> int:
+        if not places:
+            return 0
         patients = await self._patients.heard_of(sorted({place.patient_id for place in places}))
         by_patient: dict[str, list[Place]] = {}
         for place in places:

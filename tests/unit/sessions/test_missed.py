@@ -5,9 +5,11 @@ import asyncio
 import pytest
 
 from services.sessions.domain.times import Times
+from services.sessions.gateways.store_time import OffsetTime
 from shared.contracts.levels import Level
 from shared.contracts.sessions import SessionCompleted, SessionMissed
-from shared.time.clock import iso
+from shared.storage.memory import MemoryStore
+from shared.time.clock import ManualClock, iso
 from tests.unit.sessions.ward import NOW_S, Ward, enrolled, opened, resolved
 
 MISSED_S = Times().missed_s
@@ -147,3 +149,20 @@ async def test_a_missed_session_is_completed_as_missed_after_its_end() -> None:
     (completed,) = ward.published.events(SessionCompleted)
     assert completed.outcome == "missed"
     assert await ward.passes(30 * 86_400) == 0
+
+
+async def test_a_process_with_a_wrong_clock_goes_by_the_stores() -> None:
+    store_clock, own_clock = ManualClock(NOW_S), ManualClock(NOW_S + 3600)
+    time = OffsetTime(MemoryStore(store_clock), own_clock)
+    assert await time.asked_s() == NOW_S
+    own_clock.advance(10)
+    assert time.now_s() == NOW_S + 10, "between two questions it counts on by itself"
+
+
+async def test_when_nobody_could_look_for_long_it_is_said() -> None:
+    ward = Ward()
+    await ward.session("p1", in_s=0)
+    await ward.passes(100)
+    assert ward.due.not_looked_for_s() == 0
+    ward.clock.advance(31)
+    assert ward.due.not_looked_for_s() == 31
