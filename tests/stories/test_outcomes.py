@@ -30,6 +30,25 @@ async def follow_ups(programme: Programme, patient: Participant) -> dict[str, st
     return {one["contact"]: one["state"] for one in told.body["items"]}
 
 
+async def checks_in(programme: Programme, patient: Participant, **sent: Any) -> dict[str, Any]:
+    """The patient says how they are, once outcomes has heard of them."""
+    body: dict[str, Any] = {}
+
+    async def taken() -> bool:
+        told = await programme.ask("outcomes", "POST", "/v1/check-ins", sent, role="patient", by=patient.patient_id)
+        body.clear()
+        body.update(told.body)
+        return told.status == 201
+
+    async def known() -> bool:
+        told = await programme.ask("outcomes", "GET", f"/v1/trajectories/{quote(patient.patient_id)}")
+        return told.status == 200
+
+    await programme.eventually(known, TOLD_S, "outcomes has heard of the patient")
+    await programme.eventually(taken, TOLD_S, lambda: f"the check-in is taken; it was told {body}")
+    return body
+
+
 async def test_answers_over_weeks_show_up_as_a_trajectory(programme: Programme) -> None:
     patient = await programme.enrol()
     # Not in the order in which they were answered: a phone that was off hands in its sheets late.
@@ -53,17 +72,6 @@ async def test_a_patient_who_gets_reliably_worse_is_somebodys_business(programme
     assert (phq9["change"], phq9["deteriorated"]) == (9, True)
 
 
-async def test_a_check_in_with_an_urge_pages_in_the_same_request(programme: Programme) -> None:
-    patient = await programme.enrol()
-    answer = await checks_in(programme, patient, mood=2, urges={"suicide": 4, "self_harm": 1}, note="I can't sleep")
-    assert answer["flag"]["level"] == "high"
-    assert answer["guidance"]
-    flagged = await programme.is_flagged(patient, "check_in.suicide", within_s=FIRST_PAGE_S)
-    assert flagged.body["flag"]["flag_id"] == answer["flag"]["flag_id"]
-    await programme.ana.is_paged(flagged)
-    await programme.ana.is_paged(flagged, "voice")
-
-
 async def test_how_a_patient_was_is_read_by_their_clinician(programme: Programme) -> None:
     patient = await programme.enrol()
     await checks_in(programme, patient, mood=7, note="A walk by the river")
@@ -84,20 +92,27 @@ async def test_after_a_discharge_a_contact_is_owed_and_becomes_somebodys_task(pr
     assert (await follow_ups(programme, patient))["12m"] == "pending"
 
 
-async def checks_in(programme: Programme, patient: Participant, **sent: Any) -> dict[str, Any]:
-    """The patient says how they are, once outcomes has heard of them."""
-    body: dict[str, Any] = {}
+async def test_a_supervisor_reads_of_all_patients_and_of_no_few(programme: Programme) -> None:
+    patient = await programme.enrol()
+    await weeks_ago(programme, patient, 4, worst=5)
+    await weeks_ago(programme, patient, 0, worst=1)
+    await programme.trajectory_of(patient, "phq9", points=2)
+    told = await programme.ask("outcomes", "GET", "/v1/reports/cohort", role="supervisor", by="sue")
+    assert told.status == 200
+    phq9 = next(one for one in told.body["instruments"] if one["instrument"] == "phq9")
+    # In this programme few have been measured twice, whoever else is in it.
+    assert phq9["n_paired"] == "<11"
+    assert patient.patient_id not in told.text
+    refused = await programme.ask("outcomes", "GET", "/v1/reports/cohort")
+    assert refused.status == 403
 
-    async def taken() -> bool:
-        told = await programme.ask("outcomes", "POST", "/v1/check-ins", sent, role="patient", by=patient.patient_id)
-        body.clear()
-        body.update(told.body)
-        return told.status == 201
 
-    async def known() -> bool:
-        told = await programme.ask("outcomes", "GET", f"/v1/trajectories/{quote(patient.patient_id)}")
-        return told.status == 200
-
-    await programme.eventually(known, TOLD_S, "outcomes has heard of the patient")
-    await programme.eventually(taken, TOLD_S, lambda: f"the check-in is taken; it was told {body}")
-    return body
+async def test_a_check_in_with_an_urge_pages_in_the_same_request(programme: Programme) -> None:
+    patient = await programme.enrol()
+    answer = await checks_in(programme, patient, mood=2, urges={"suicide": 4, "self_harm": 1}, note="I can't sleep")
+    assert answer["flag"]["level"] == "high"
+    assert answer["guidance"]
+    flagged = await programme.is_flagged(patient, "check_in.suicide", within_s=FIRST_PAGE_S)
+    assert flagged.body["flag"]["flag_id"] == answer["flag"]["flag_id"]
+    await programme.ana.is_paged(flagged)
+    await programme.ana.is_paged(flagged, "voice")

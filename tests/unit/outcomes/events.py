@@ -1,7 +1,7 @@
 """Events of a few patients as hypothesis makes them, and outcomes' handlers as they hear them in any order."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import strategies as st
 
@@ -175,7 +175,7 @@ class Handlers:
     def __init__(self, store: Store, flags: Any = None) -> None:
         # Nobody is paged about what is as old as this, but where somebody wants to see it.
         clock = ManualClock(START_S + (400 if flags is None else 0) * 86_400.0)
-        self.flags: Any = NoFlags() if flags is None else flags
+        self.flags = cast(Any, NoFlags()) if flags is None else flags
         self.sheets = StoredSheets(store.documents("sheets"), None, clock)
         self._places = JoinHandler(StoredProjections(store.documents("places"), place_document, stored_place, clock=clock))
         self._cases = JoinHandler(StoredProjections(store.documents("cases"), case_document, stored_case, clock=clock))
