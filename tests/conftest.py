@@ -37,6 +37,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _tier(item) in _WITHOUT_SOCKETS:
             item.add_marker(pytest.mark.disable_socket)
+        else:
+            item.add_marker(pytest.mark.xdist_group(_together(item)))
+
+
+def _together(item: pytest.Item) -> str:
+    """What one process runs when several share a tier with servers: a file, but stories by the stack that they share."""
+    if _tier(item) == "stories":
+        return "stories-real" if item.get_closest_marker("real_stack") is not None else "stories-embedded"
+    return item.path.relative_to(_TESTS).with_suffix("").as_posix() if item.path.is_relative_to(_TESTS) else item.path.name
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
