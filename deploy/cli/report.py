@@ -32,7 +32,7 @@ def cohort(out: _Out = _HERE, json_to: JsonTo = None) -> None:
     pages = _pages()
     out.mkdir(parents=True, exist_ok=True)
     page = out / "cohort.html"
-    page.write_text(pages.cohort_page(told, "default"), encoding="utf-8")
+    page.write_text(pages.cohort_page(told), encoding="utf-8")
     _show_cohort(output, told, pages)
     output.say(f"page: {page}")
     output.result({"page": str(page), "report": told})

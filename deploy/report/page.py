@@ -20,7 +20,7 @@ _NAMES = {
 KEPT_BACK = "kept back"
 
 
-def cohort_page(report: Mapping[str, Any], programme: str) -> str:
+def cohort_page(report: Mapping[str, Any]) -> str:
     """The page of a report as outcomes tells it."""
     environment = Environment(
         loader=PackageLoader("deploy.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -28,7 +28,6 @@ def cohort_page(report: Mapping[str, Any], programme: str) -> str:
     environment.filters |= {"count": count, "share": share, "words": words, "called": called, "took": took, "hours": hours}
     return environment.get_template("cohort.html.j2").render(
         report=report,
-        programme=programme,
         as_of=datetime.fromisoformat(report["as_of"]),
         measures=_NAMES,
         pictures=[(one, _inline(cohort.bands(one)), _inline(cohort.change(one))) for one in report["instruments"]],

@@ -121,8 +121,16 @@ class Outcomes:
         ]
 
     def _cohort(self) -> CohortQueries:
-        page_max = self.settings.cohort_page
-        return CohortQueries(self.sheets, self.places, self.cases, self.lives, self.rules, self.parts.clock, page_max=page_max)
+        return CohortQueries(
+            self.sheets,
+            self.places,
+            self.cases,
+            self.lives,
+            self.rules,
+            self.parts.clock,
+            programme_id=self.parts.deployment.programme_id,
+            page_max=self.settings.cohort_page,
+        )
 
     def _guidance(self, patient_id: str | None) -> Guidance:
         """Lines for a patient, by what is in memory of them; for anybody of whom nothing is."""

@@ -30,6 +30,7 @@ _MEASURE: dict[str, Any] = {
     "response": 0.4,
 }
 _EXAMPLE: dict[str, Any] = {
+    "programme_id": "default",
     "as_of": "2026-06-30T08:00:00.000000Z",
     "small_cells_below": 11,
     "patients": {"ever_enrolled": 240, "present": 96, "left": 144},

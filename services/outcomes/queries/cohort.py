@@ -46,8 +46,10 @@ class CohortQueries:
         rules: Mapping[str, ChangeRule],
         clock: Clock,
         *,
+        programme_id: str,
         page_max: int,
     ) -> None:
+        self._programme_id = programme_id
         self._sheets = sheets
         self._places = places
         self._cases = cases
@@ -61,7 +63,8 @@ class CohortQueries:
         """The report, as it may be told."""
         async with self._turn:
             now_s = self._clock.now_s()
-            return {"as_of": iso(now_s), "small_cells_below": suppression.SMALL, **told(await self._counted(now_s))}
+            about = {"programme_id": self._programme_id, "as_of": iso(now_s), "small_cells_below": suppression.SMALL}
+            return {**about, **told(await self._counted(now_s))}
 
     async def _counted(self, now_s: float) -> Cohort:
         cohort = Cohort(day_of(now_s))

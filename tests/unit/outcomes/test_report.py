@@ -25,7 +25,7 @@ PATIENT: Mapping[str, Any] = trajectories._EXAMPLE
 
 
 def test_the_page_says_of_whom_when_and_how_many() -> None:
-    page = cohort_page(REPORT, "default")
+    page = cohort_page(REPORT)
     assert "<title>Outcomes of programme default, 30 June 2026</title>" in page
     assert "240 patients ever enrolled" in page
     assert page.count("<svg") == 5
@@ -41,14 +41,14 @@ def test_nothing_on_the_page_is_markup_but_the_page_itself() -> None:
     told["instruments"][0]["bands"] = ["<b>", *told["instruments"][0]["bands"][1:]]
     for name in ("first_bands", "latest_bands"):
         told["instruments"][0][name]["<b>"] = told["instruments"][0][name].pop("minimal")
-    page = cohort_page(told, "<i>programme</i>")
+    page = cohort_page(told | {"programme_id": "<i>programme</i>"})
     assert "<script" not in page.lower()
     assert "<i>" not in page
     assert "<b>" not in page
 
 
 def test_the_page_needs_nothing_from_elsewhere() -> None:
-    page = cohort_page(REPORT, "default")
+    page = cohort_page(REPORT)
     assert re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(?!#)[^"')\s>]+""", re.sub(r"xlink:href=\"#", "", page)) == []
 
 
@@ -64,7 +64,7 @@ def test_what_is_kept_back_is_not_drawn(hidden: str) -> None:
     assert cohort.change(phq9) is None
     assert cohort.attendance(told["engagement"]) is None
     assert cohort.crises(told["crisis"], "to_acknowledge_s") is None
-    page = cohort_page(told, "default")
+    page = cohort_page(told)
     assert page.count("<svg") == 1
     assert "Too few cases to be told." in page
 
@@ -75,7 +75,7 @@ def test_an_empty_programme_has_a_page_too() -> None:
         "discharges": {"discharged": 0, "reasons": {}, "completion": None},
     }
     nobody["patients"] = dict.fromkeys(nobody["patients"], 0)
-    assert "0 patients ever enrolled" in cohort_page(nobody, "default")
+    assert "0 patients ever enrolled" in cohort_page(nobody)
 
 
 def test_a_patient_is_drawn_the_same_way_twice() -> None:
