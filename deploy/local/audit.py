@@ -107,7 +107,7 @@ def _reason(flag: FlagEvidence, tried: float | None) -> str:
         return "its case is known and nobody was paged"
     if flag.on_topic or flag.by_express:
         return "it reached crisis and became no case"
-    return "it never left intake"
+    return "it never left the service that raised it"
 
 
 def _came_by_one_lane(flag: FlagEvidence, now: float) -> bool:

@@ -1,4 +1,4 @@
-"""Where the audit's evidence lies: intake's answers, the risk topic, crisis' cases, the replicas' journals. Reads only.
+"""Where the audit's evidence lies: what waits in every service's documents, the risk topic, crisis' cases, the journals. Reads only.
 
 What raises flags is read first and what answers them last, so that a page handed over meanwhile is not missed.
 """
@@ -30,9 +30,14 @@ from shared.time.ids import derived_id
 
 # A record that nobody can read is paged at this level (`accept` of the crisis lane).
 _UNREADABLE_LEVEL = "high"
+# Services beside intake whose documents may hold flags that still wait for a lane.
+FLAGGING = ("sessions", "outcomes", "notifications")
 _STORE_WITHIN_MS = 5_000
 _BUS_WITHIN_S = 30.0
 _POLL_MS = 1_000
+
+
+PENDING: Mapping[str, Any] = {"express.at": {"$gt": 0}}
 
 
 async def gather(record: StackRecord, home: Home, clock: Clock) -> tuple[Evidence, float]:
@@ -45,6 +50,8 @@ async def gather(record: StackRecord, home: Home, clock: Clock) -> tuple[Evidenc
     try:
         await asyncio.wait_for(_read_topic(evidence, record.kafka, RISK.full_name(record.topic_prefix)), _BUS_WITHIN_S)
         await _read_answers(evidence, store[f"{prefix}_intake"].get_collection("assessments"))
+        for service in FLAGGING:
+            await _read_pending(evidence, store[f"{prefix}_{service}"])
         upto_s = clock.now_s()
         for ordinal in range(len(record.crisis_urls)):
             read_journals(evidence, home.data / f"crisis-{ordinal}")
@@ -99,9 +106,7 @@ async def _read_answers(evidence: Evidence, answers: Any) -> None:
 
 def take_answer(evidence: Evidence, document: Mapping[str, Any]) -> None:
     """Note the flags of one answer sheet: what waits to be sent, what it was stored with, what it raised on later days."""
-    for pending in document.get("express", ()):
-        for flag in _flags_in(evidence, orjson.dumps(pending["event"])):
-            flag.answered = True
+    take_pending(evidence, document)
     first = document["flag"]
     patient_id, accepted_s = str(document["patient_id"]), float(document["accepted_s"])
     evidence.flag(str(first["flag_id"]), str(first["level"]), accepted_s, patient_id).answered = True
@@ -109,6 +114,20 @@ def take_answer(evidence: Evidence, document: Mapping[str, Any]) -> None:
         # When a later one was raised is told by the bus; without that, since the sheet is the only thing known.
         known = evidence.flags.get(flag_id) or evidence.flag(flag_id, str(first["level"]), accepted_s, patient_id)
         known.answered = True
+
+
+async def _read_pending(evidence: Evidence, database: Any) -> None:
+    """Every pending entry of a service, whichever collection it is in."""
+    for name in await database.list_collection_names():
+        async for document in database[name].find(PENDING, {"express": 1}):
+            take_pending(evidence, document)
+
+
+def take_pending(evidence: Evidence, document: Mapping[str, Any]) -> None:
+    """Note the flags of a document that wait to be sent."""
+    for pending in document.get("express", ()):
+        for flag in _flags_in(evidence, orjson.dumps(pending["event"])):
+            flag.answered = True
 
 
 async def _read_cases(evidence: Evidence, cases: Any) -> None:

@@ -175,6 +175,11 @@ class MemoryStore:
         """A collection; memory needs no bound."""
         return self._collections.setdefault(name, MemoryDocuments(self._clock))
 
+    @property
+    def collections(self) -> Mapping[str, MemoryDocuments]:
+        """Every collection that was ever asked for, by name."""
+        return dict(self._collections)
+
     async def now_s(self) -> float:
         return self._clock.now_s()
 

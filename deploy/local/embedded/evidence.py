@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deploy.local.audit import Evidence, verdict
-from deploy.local.audit_sources import read_journals, take_answer, take_case, take_record
+from deploy.local.audit_sources import FLAGGING, PENDING, read_journals, take_answer, take_case, take_pending, take_record
 from deploy.local.published import Published, count
 from services.crisis.domain.budget import BUDGETS
 from shared.chassis.memory import Memory
@@ -58,6 +58,10 @@ class Audited:
         answers = self._memory.stores[self._deployment.database("intake")].documents("assessments")
         for document in await answers.find({"flag": {"$ne": None}}, limit=_DOCUMENTS_MAX):
             take_answer(evidence, document)
+        stores = [self._memory.stores.get(self._deployment.database(service)) for service in FLAGGING]
+        for documents in (one for store in stores if store is not None for one in store.collections.values()):
+            for document in await documents.find(dict(PENDING), limit=_DOCUMENTS_MAX):
+                take_pending(evidence, document)
         upto_s = self._memory.clock.now_s()
         for directory in sorted(self._journals.iterdir()):
             read_journals(evidence, directory)

@@ -99,7 +99,7 @@ def test_the_reason_says_how_far_a_flag_came() -> None:
     found.flag("gave-up", "high", NOW - 57).in_case = True
     found.take_fact(attempt("failed", "gave-up", NOW - 25.0))
     reasons = {one["flag_id"]: one["reason"] for one in verdict(found, NOW, T2_S)["lost"]}
-    assert reasons["never-left"] == "it never left intake"
+    assert reasons["never-left"] == "it never left the service that raised it"
     assert reasons["no-case"] == "it reached crisis and became no case"
     assert reasons["nobody-paged"] == "its case is known and nobody was paged"
     assert reasons.keys() == {"never-left", "no-case", "nobody-paged"}

@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka import ConsumerRecord
 
 from deploy.local.audit import Evidence
-from deploy.local.audit_sources import take_answer, take_case, take_frame, take_record
+from deploy.local.audit_sources import take_answer, take_case, take_frame, take_pending, take_record
 from services.crisis.gateways.journal import Frame
 from shared.time.ids import derived_id
 
@@ -74,6 +74,13 @@ def test_a_pending_entry_is_a_flag_that_may_never_have_left() -> None:
     document = {"patient_id": "p1", "accepted_s": ACCEPTED_S, "flag": first, "flags": [FLAG_ID], "express": pending}
     take_answer(found, document)
     assert (found.flags[FLAG_ID].answered, found.flags[FLAG_ID].on_topic) == (True, False)
+
+
+def test_what_waits_in_any_services_documents_is_a_flag_too() -> None:
+    found = Evidence()
+    take_pending(found, {"_id": "place-1", "express": [{"flag_id": FLAG_ID, "at": ACCEPTED_S, "event": EVENT}]})
+    take_pending(found, {"_id": "place-2"})
+    assert [(flag.flag_id, flag.answered, flag.on_topic) for flag in found.flags.values()] == [(FLAG_ID, True, False)]
 
 
 def test_a_case_document_tells_flags_facts_and_its_due() -> None:
