@@ -50,7 +50,7 @@ def change(instrument: Mapping[str, Any]) -> Drawn | None:
         for name, (colour, hatch) in _CHANGE.items():
             share = told[name]["rate"]
             place.barh(0, share, left=left, color=colour, edgecolor="white", hatch=hatch, label=words(name))
-            _label(place, left, share, 0, f"{share:.0%}", dark=name == "improved", boxed=bool(hatch))
+            _label(place, left, share, 0, f"{share * 100:.0f} %", dark=name == "improved", boxed=bool(hatch))
             left += share
         place.set_yticks([0], [f"n = {instrument['n_paired']}"])
         _shares(place, 3)
