@@ -110,7 +110,7 @@ class Outcomes:
             lives=self.lives,
             directory=self.directory,
             keys=self.keys,
-            bounds=CheckInBounds(settings.flagged_answer_s, settings.routine_answer_s),
+            bounds=CheckInBounds(settings.flagged_answer_s, settings.routine_answer_s, settings.key_wait_s),
         )
         readers, staff = parts.caller(*READERS), parts.caller("clinician", "supervisor", "service")
         check_ins = CheckInQueries(self.check_ins, self.keys, page_max=settings.page_max)

@@ -22,16 +22,19 @@ from shared.security.sealing import DataKey
 from shared.telemetry.metrics import CHECK_INS, CHECK_INS_NOT_SEALED
 from shared.time.clock import Clock, iso
 
+NOT_HEARD_OF = "key_not_heard_of"
+KEY_LOOK_S = 0.02
 Kind = Literal["stored", "repeated", "conflict", "invalid", "unknown_patient", "forgotten", "unsealed", "unsure"]
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckInBounds:
-    """How long an answer may take, seconds."""
+    """How long an answer may take, and how long of it the key of a patient who is new is waited for; seconds."""
 
     flagged_s: float = 1.0
     routine_s: float = 3.0
+    key_s: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +133,27 @@ class CheckInHandler:
         return kind, None
 
     async def _key(self, check_in: CheckIn) -> tuple[Kind, DataKey | None]:
-        try:
-            return "stored", self._keys.key_of(check_in.patient_id)
-        except KeyUnavailable as unavailable:
-            code = unavailable.code
+        code, key = await self._heard_key(check_in.patient_id)
+        if key is not None:
+            return "stored", key
         if code == "key_forgotten":
             return "forgotten", None
-        if code == "key_not_heard_of" and (await self._lives.load(check_in.patient_id, check_in.patient_id))[0] is None:
+        if code == NOT_HEARD_OF and (await self._lives.load(check_in.patient_id, check_in.patient_id))[0] is None:
             return "unknown_patient", None
         CHECK_INS_NOT_SEALED.labels(code).inc()
         _log.error("check_in_not_sealed", code=code, record_id=check_in.record_id)
         return "unsealed", None
+
+    async def _heard_key(self, patient_id: str) -> tuple[str, DataKey | None]:
+        """The patient's key, or why there is none; of somebody who has just been enrolled it may be on its way still."""
+        until_s = self._clock.monotonic_s() + self._bounds.key_s
+        while True:
+            try:
+                return "", self._keys.key_of(patient_id)
+            except KeyUnavailable as unavailable:
+                if unavailable.code != NOT_HEARD_OF or self._clock.monotonic_s() >= until_s:
+                    return unavailable.code, None
+            await self._clock.sleep(KEY_LOOK_S)
 
     async def _store(self, check_in: CheckIn, key: DataKey, delivery: Delivery | None) -> tuple[Kind, Document | None]:
         flag = None if delivery is None else delivery.flag

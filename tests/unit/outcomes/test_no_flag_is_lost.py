@@ -121,7 +121,7 @@ class Keys:
 class Desk:
     """A handler and everything around it."""
 
-    def __init__(self, *, arrives: bool = True, flagged_s: float = 0.05) -> None:
+    def __init__(self, *, arrives: bool = True, flagged_s: float = 0.05, key_s: float = 0.0) -> None:
         self.flags = Struck(arrives=arrives)
         self.check_ins = Kept(self.flags)
         lives: Any = Known(self.flags)
@@ -136,7 +136,7 @@ class Desk:
             lives=lives,
             directory=Directory(lives, 10),
             keys=self.keys,
-            bounds=CheckInBounds(flagged_s, flagged_s),
+            bounds=CheckInBounds(flagged_s, flagged_s, key_s),
         )
 
     async def take(self, body: Any = None, key: str = "k") -> Any:
@@ -227,3 +227,14 @@ async def test_a_refused_check_in_does_not_use_up_its_key() -> None:
     desk = Desk()
     assert (await desk.take({"mood": 99, "urges": {"suicide": 5}})).kind == "invalid"
     assert (await desk.take({"mood": 9, "urges": {"suicide": 5}})).kind == "stored"
+
+
+async def test_the_key_of_somebody_new_is_waited_for_behind_the_flag() -> None:
+    desk = Desk(flagged_s=30.0, key_s=20.0)
+    desk.keys.code = "key_not_heard_of"
+    taking = asyncio.ensure_future(desk.take())
+    # Its first step, up to the first await.
+    await asyncio.sleep(0)
+    assert (len(desk.flags.flags), desk.check_ins.documents) == (1, {})
+    desk.keys.code = None
+    assert (await taking).kind == "stored"
