@@ -50,7 +50,7 @@ class NotificationsSettings(BaseSettings):
     exempt_per_week: int = Field(3, ge=1, description="Messages in seven days, patient and channel without express consent.")
     consented_per_day: int = Field(10, ge=1, description="Messages a day, patient and channel with express consent.")
 
-    poll_s: float = Field(0.25, gt=0, description="How often due messages are looked for.")
+    poll_s: float = Field(0.5, gt=0, description="How often due messages are looked for.")
     page_max: int = Field(200, ge=1, description="Due obligations that are read at once.")
     at_once: int = Field(8, ge=1, description="Patients whose messages are sent at the same time.")
     provider_s: float = Field(5.0, gt=0, description="How long a provider may take to answer.")

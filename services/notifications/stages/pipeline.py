@@ -62,6 +62,12 @@ class Pipeline:
         else:
             await self._end(obligation, item, outcome)
 
+    async def put_off(self, obligation: Obligation, now_s: float, by_s: float) -> None:
+        """What was due is looked at again later; a try under way is left to its lease."""
+        item = obligation.due(now_s)
+        if item is not None and item.state == "planned":
+            await self._save(record.held(obligation, item, Hold(now_s + by_s, "defect")))
+
     def judged(self, draft: Draft) -> Outcome:
         """The pure stages, in their order."""
         outcome: Outcome = draft

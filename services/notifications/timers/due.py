@@ -9,7 +9,10 @@ import structlog
 from services.notifications.domain.obligation import Obligation
 from services.notifications.ports import Conflict, ContactsClosed, Obligations
 from services.notifications.stages.pipeline import Pipeline
+from shared.storage.errors import StoreUnavailable
 
+# A message that cannot be looked at is looked at again after so long.
+DEFECT_S = 60.0
 _log = structlog.get_logger(__name__)
 
 
@@ -78,9 +81,11 @@ class DueWork:
                     if not self._stopped:
                         await self._step(one, now_s)
 
-        async with asyncio.TaskGroup() as group:
-            for mine in by_patient.values():
-                group.create_task(take(mine))
+        # Whatever happens to one, nobody else is cancelled between a provider's answer and its record.
+        ended = await asyncio.gather(*(take(mine) for mine in by_patient.values()), return_exceptions=True)
+        for error in ended:
+            if isinstance(error, BaseException):
+                raise error
 
     async def _step(self, obligation: Obligation, now_s: float) -> None:
         try:
@@ -95,3 +100,8 @@ class DueWork:
             _log.warning("notification_waits", code=closed.code)
         except Conflict:
             _log.warning("notification_waits", code="conflict")
+        except StoreUnavailable:
+            raise
+        except Exception:  # noqa: BLE001 - one message with a defect must not stand before all others
+            _log.exception("notification_failed", obligation_id=obligation.obligation_id)
+            await self._pipeline.put_off(obligation, now_s, DEFECT_S)

@@ -1,11 +1,16 @@
 """Every try ends in sent, in a retry, in the next channel, or in failed; a dead address is marked, and nobody is lost in silence."""
 
+from dataclasses import replace
+
 import pytest
 
+from services.notifications.domain.obligation import Item, Obligation
+from services.notifications.domain.patient import Patient
 from services.notifications.ports import NotSent
 from services.notifications.stages import record
 from shared.contracts.notifications import NotificationDelivered, NotificationFailed, NotificationSent, PatientUnreachable
 from shared.contracts.sessions import SessionScheduled
+from shared.storage.errors import StoreUnavailable
 from tests.unit.notifications.house import AGREED, PATIENCE, PATIENT, House, Receipts, new_york
 
 SOON_S = 1200.0
@@ -203,3 +208,33 @@ async def test_who_was_forgotten_hears_nothing() -> None:
     house.keyring.hear(PATIENT, None)
     await house.after(5)
     assert await the_message(house) == ("dropped", "key_forgotten")
+
+
+async def test_one_messages_trouble_cancels_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is silent about one patient: what is under way for another one is sent and recorded all the same."""
+    house = await soon()
+    stranger = Obligation("stranger", "session", "s", "stranger", "default")
+    now_s = house.clock.now_s()
+    item = Item("reminder:60:1", "session_reminder", now_s - 1, now_s + 600, now_s + 600, next_s=now_s - 1)
+    assert await house.obligations.save(replace(stranger, items=(item,)))
+    loaded = house.patients.load
+
+    async def load(patient_id: str) -> Patient | None:
+        if patient_id == "stranger":
+            raise StoreUnavailable("silent")
+        return await loaded(patient_id)
+
+    monkeypatch.setattr(house.patients, "load", load)
+    with pytest.raises(StoreUnavailable):
+        await house.routine.once()
+    assert await the_message(house) == ("sent", None)
+
+
+async def test_a_message_with_a_defect_stands_before_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = await soon()
+    monkeypatch.setattr(house.contacts, "open", lambda _patient: 1 / 0)
+    await house.after(5)
+    assert ("planned", "defect") in await house.states()
+    monkeypatch.undo()
+    await house.after(70)
+    assert await the_message(house) == ("sent", None)
