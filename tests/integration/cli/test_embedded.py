@@ -93,7 +93,7 @@ async def embedded(tmp_path: Path) -> AsyncIterator[Embedded]:
 
 async def test_it_runs_with_nothing_but_python_and_leaves_nothing(embedded: Embedded) -> None:
     running = {one["name"]: one for one in embedded.document["running"]}
-    assert set(running) == {"intake", "crisis-0", "crisis-1", "phone"}
+    assert set(running) == {"intake", "sessions", "crisis-0", "crisis-1", "outcomes", "notifications", "phone"}
     assert all(one["ready"] for one in running.values())
     assert embedded.document["embedded"] is True
     (pid,) = {one["pid"] for one in running.values()}
