@@ -238,3 +238,15 @@ async def test_a_message_with_a_defect_stands_before_nobody(monkeypatch: pytest.
     monkeypatch.undo()
     await house.after(70)
     assert await the_message(house) == ("sent", None)
+
+
+async def test_a_timer_without_its_row_ends_quietly_and_is_counted() -> None:
+    house = await soon()
+    (obligation,) = await house.obligations.due(house.clock.now_s(), 1)
+    await house.after(1)
+    done = await house.obligations.load(obligation.obligation_id)
+    assert done is not None
+    house.outcomes.clear()
+    await house.pipeline.step(replace(done, items=()), house.clock.now_s())
+    assert house.outcomes == [("none", "nothing_due")]
+    assert len(house.sms.sent) == 1
