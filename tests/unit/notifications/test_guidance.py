@@ -41,7 +41,7 @@ async def test_stop_holds_reminders_and_not_guidance() -> None:
     await house.session(SessionScheduled, house.clock.now_s() + 600)
     await opened(house)
     await house.after(600)
-    assert [body.split(".")[0] for body in house.sms.bodies] == ["We have your message and somebody will be in touch"]
+    assert [body.split(".")[0] for body in house.sms.bodies] == ["Somebody from our team will be in touch soon"]
     assert ("dropped", "stopped") in await house.states()
 
 
