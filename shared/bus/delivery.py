@@ -40,7 +40,7 @@ class Record:
 class Subscription:
     """Which events of a topic a group hears; events of other classes are passed over and counted.
 
-    On the wire the group is `<prefix>.<group>`, its dead letters `<prefix>.<topic>.<group>.dlq`. What is not urgent may be
+    On the wire the group is `<prefix>.<group>.<topic>`, its dead letters `<prefix>.<topic>.<group>.dlq`. What is not urgent may be
     handled `settle_s` later, unless a whole batch waits: then a burst of pages is over before its routine work begins.
     """
 
@@ -48,6 +48,11 @@ class Subscription:
     group: str
     handlers: Mapping[type[BaseModel], Handler]
     settle_s: float = 0.0
+
+    def consumer_group(self, prefix: str) -> str:
+        """The group's name on the wire: one per topic, because each member that comes or goes stops all of its group, and in a
+        group of five topics the members join one after the other, a heartbeat (3 s) each."""
+        return f"{prefix}.{self.group}.{self.topic.name}"
 
 
 class Rejected(Exception):

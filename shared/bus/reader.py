@@ -149,7 +149,7 @@ class RoutineReader:
         subscriber = subscribe(
             broker,
             subscription.topic.full_name(self._prefix),
-            f"{self._prefix}.{subscription.group}",
+            subscription.consumer_group(self._prefix),
             pipeline.deliver,
             turn=listener.turn,
             listener=listener,

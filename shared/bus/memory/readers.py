@@ -168,7 +168,7 @@ class MemoryRoutineReader:
         return {"bus_reader_lost": not self.connected, "bus_reader_waits": waits}
 
     async def _read(self, pipeline: Pipeline, partition: Partition) -> None:
-        group = f"{self._kafka.topic_prefix}.{pipeline.subscription.group}"
+        group = pipeline.subscription.consumer_group(self._kafka.topic_prefix)
         async with self._kafka.turn(group, partition.topic, partition.number):
             while True:
                 seen = self._kafka.appended

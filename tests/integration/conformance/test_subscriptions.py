@@ -104,7 +104,7 @@ class Readers:
     async def committed(self) -> int:
         """How many records of the topic the group will not hear again."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.servers.kafka, group_id=f"{self.prefix}.intake", enable_auto_commit=False
+            bootstrap_servers=self.servers.kafka, group_id=f"{self.prefix}.intake.{CASES.name}", enable_auto_commit=False
         )
         await consumer.start()
         try:
