@@ -14,7 +14,7 @@ class OutcomesSettings(BaseSettings):
 
     flagged_answer_s: float = Field(1.0, gt=0, description="How long the answer to a check-in that raises a flag may take.")
     routine_answer_s: float = Field(3.0, gt=0, description="How long the answer to any other check-in may take.")
-    key_wait_s: float = Field(0.5, ge=0, description="How long a check-in waits for the key of a patient who is new here.")
+    key_wait_s: float = Field(0.25, ge=0, description="How long a check-in waits for the key of a patient who is new here.")
     page_max: int = Field(50, ge=1, description="Check-ins in one page of a list.")
     cards_max: int = Field(100_000, ge=1, description="Patients whose routing codes are kept in memory.")
 

@@ -34,7 +34,7 @@ class CheckInBounds:
 
     flagged_s: float = 1.0
     routine_s: float = 3.0
-    key_s: float = 0.5
+    key_s: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)
