@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from shared.time.clock import iso
+from tests.support.canaries import PATIENT
 from tests.support.people import FIRST_PAGE_S
 from tests.support.programme import TOLD_S, Participant, Programme
 
@@ -74,9 +75,11 @@ async def test_a_patient_who_gets_reliably_worse_is_somebodys_business(programme
 
 async def test_how_a_patient_was_is_read_by_their_clinician(programme: Programme) -> None:
     patient = await programme.enrol()
-    await checks_in(programme, patient, mood=7, note="A walk by the river")
+    # A marker that the canaries look for wherever the stack keeps or says something.
+    note = f"A walk by the river, {PATIENT['name']}"
+    await checks_in(programme, patient, mood=7, note=note)
     told = await programme.ask("outcomes", "GET", f"/v1/check-ins?patient_id={quote(patient.patient_id)}")
-    assert [(one["mood"], one["note"], one["flag"]) for one in told.body["items"]] == [(7, "A walk by the river", None)]
+    assert [(one["mood"], one["note"], one["flag"]) for one in told.body["items"]] == [(7, note, None)]
 
 
 async def test_after_a_discharge_a_contact_is_owed_and_becomes_somebodys_task(programme: Programme) -> None:
@@ -109,7 +112,9 @@ async def test_a_supervisor_reads_of_all_patients_and_of_no_few(programme: Progr
 
 async def test_a_check_in_with_an_urge_pages_in_the_same_request(programme: Programme) -> None:
     patient = await programme.enrol()
-    answer = await checks_in(programme, patient, mood=2, urges={"suicide": 4, "self_harm": 1}, note="I can't sleep")
+    answer = await checks_in(
+        programme, patient, mood=2, urges={"suicide": 4, "self_harm": 1}, note=f"{PATIENT['name']} can't sleep"
+    )
     assert answer["flag"]["level"] == "high"
     assert answer["guidance"]
     flagged = await programme.is_flagged(patient, "check_in.suicide", within_s=FIRST_PAGE_S)
