@@ -95,6 +95,13 @@ class Lines:
 # aiokafka calls it an error when a group's coordinator is slow or still to be chosen, and asks again by itself. A reader that
 # does not come back is told by its keeper: reader_rebuilt, its alarm and /health/live.
 _TRIES_AGAIN = frozenset({"aiokafka.consumer.group_coordinator"})
+# It says so of a connection that was given up while it was being opened: the collector closes it, and another one is opened.
+_GIVEN_UP = "Unclosed AIOKafkaConnection"
+
+
+def _level(record: logging.LogRecord) -> str:
+    mends_itself = record.name in _TRIES_AGAIN or (record.name == "asyncio" and record.getMessage().startswith(_GIVEN_UP))
+    return "warning" if mends_itself and record.levelno == logging.ERROR else record.levelname.lower()
 
 
 class _LibraryLines(logging.Handler):
@@ -110,8 +117,7 @@ class _LibraryLines(logging.Handler):
             fields: dict[str, Any] = {"event": record.getMessage()}
             if record.exc_info and record.exc_info[1] is not None:
                 fields["error"] = describe_error(record.exc_info[1])
-            level = "warning" if record.name in _TRIES_AGAIN and record.levelno == logging.ERROR else record.levelname.lower()
-            self._lines.write(level, record.name, template, fields, own=False)
+            self._lines.write(_level(record), record.name, template, fields, own=False)
         except Exception:  # noqa: BLE001 - a log line must never break its caller; logging's own rule
             self.handleError(record)
 

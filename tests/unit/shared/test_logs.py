@@ -132,3 +132,9 @@ def test_a_group_whose_coordinator_is_slow_is_no_error_of_ours(stream: io.BytesI
     logging.getLogger("aiokafka.consumer.group_coordinator").error("Error sending %s to node %s", "JoinGroupRequest", 1)
     logging.getLogger("aiokafka.producer.sender").error("Unexpected error in sender routine")
     assert [line["level"] for line in lines_in(stream)] == ["warning", "error"]
+
+
+def test_a_connection_that_was_given_up_half_open_is_no_error_of_ours(stream: io.BytesIO) -> None:
+    logging.getLogger("asyncio").error("Unclosed AIOKafkaConnection\nconn: <AIOKafkaConnection host=127.0.0.1 port=1>")
+    logging.getLogger("asyncio").error("Task was destroyed but it is pending!")
+    assert [line["level"] for line in lines_in(stream)] == ["warning", "error"]
