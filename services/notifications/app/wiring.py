@@ -155,12 +155,16 @@ class Notifications:
                 Timer(0.0, self.keys.run),
                 Timer(self.settings.kek_look_s, self._look_at_keys),
             ],
-            on_start=[self.obligations.prepare, self.messages.threads.prepare],
+            on_start=[self.obligations.prepare, self.messages.threads.prepare, self._warm_up],
             on_stop=[self.urgent.stop, self.due.stop, self.session.close],
             alarms=lambda: {"sealing_unavailable": self.keks.trouble is not None, "keys_lost": not self.keys.connected},
             open_paths=["/v1/providers/"],
             extra_for_all_errors=self.messages.around.for_errors,
         )
+
+    async def _warm_up(self) -> None:
+        for patient_id, routing, locale in await self.patients.cards(self.settings.cards_max):
+            self.directory.keep(patient_id, routing, locale)
 
     async def _look_at_keys(self) -> None:
         if self.keks.refresh():

@@ -47,6 +47,7 @@ class Patient:
     zone: str | None = None
     locale: str | None = None
     track: str | None = None
+    routing: Mapping[str, Any] = field(default_factory=dict)
     discharged: Mapping[str, Any] | None = None
     completed: Mapping[str, float] = field(default_factory=dict)
     preferences: Preferences = Preferences()
@@ -78,6 +79,7 @@ def with_contacts(
     zone: str | None,
     locale: str | None,
     track: str | None,
+    routing: Mapping[str, Any],
 ) -> Patient:
     """After contacts were told: the highest sequence holds. A dead address that was changed is forgotten when it is opened."""
     if sequence <= patient.contacts_seq:
@@ -89,6 +91,7 @@ def with_contacts(
         zone=zone or patient.zone,
         locale=locale or patient.locale,
         track=track or patient.track,
+        routing=dict(routing),
     )
 
 

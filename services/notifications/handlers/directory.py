@@ -12,7 +12,7 @@ _UNKNOWN = "unknown"
 
 
 class Directory:
-    """The patients heard of since the start, the most recent ones; a stranger's flag goes the default way."""
+    """As many patients as fit, the ones heard of last; a stranger's flag goes the default way."""
 
     def __init__(self, guidance: Guidance, cards_max: int) -> None:
         self._guidance = guidance
@@ -21,8 +21,12 @@ class Directory:
 
     def hear(self, event: PatientEnrolled | ContactChanged) -> None:
         """Keep a patient's codes."""
-        self._cards[event.patient_id] = (event.routing.model_dump(), event.locale)
-        self._cards.move_to_end(event.patient_id)
+        self.keep(event.patient_id, event.routing.model_dump(), event.locale)
+
+    def keep(self, patient_id: str, routing: Mapping[str, Any], locale: str | None) -> None:
+        """The same, from the store after a start."""
+        self._cards[patient_id] = (routing, locale)
+        self._cards.move_to_end(patient_id)
         if len(self._cards) > self._cards_max:
             self._cards.popitem(last=False)
 

@@ -53,7 +53,15 @@ class PatientHandler:
         track = None if event.routing.track == _UNKNOWN else event.routing.track
 
         def change(patient: Patient) -> Patient:
-            return with_contacts(patient, contacts, envelope.sequence or 0, zone=event.zone, locale=event.locale, track=track)
+            return with_contacts(
+                patient,
+                contacts,
+                envelope.sequence or 0,
+                zone=event.zone,
+                locale=event.locale,
+                track=track,
+                routing=event.routing.model_dump(),
+            )
 
         await self._changed_and_replanned(event.patient_id, event.programme_id, change)
 

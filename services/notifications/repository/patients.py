@@ -1,6 +1,6 @@
 """What is known of patients, in the store; contacts and consents as they came, sealed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -42,6 +42,11 @@ class StoredPatients:
         self._relay.wake(patient.patient_id, patient.patient_id, entries)
         return True
 
+    async def cards(self, limit: int) -> Sequence[tuple[str, Mapping[str, Any], str | None]]:
+        """Routing codes and language of patients, so many at the most: `(patient id, routing, locale)`."""
+        found = await self._documents.find({"contacts_seq": {"$gte": 0}}, limit=limit, fields={"routing": 1, "locale": 1})
+        return [(one["_id"], one["routing"], one["locale"]) for one in found]
+
     async def forget(self, patient_id: str) -> None:
         query = {"_id": patient_id, "patient_id": patient_id}
         gone: Document = {"contacts": {}, "consents": None, "dead": {}, "preferences": {}}
@@ -56,6 +61,7 @@ def _written(patient: Patient) -> Document:
         "_id": patient.patient_id,
         "version": patient.version + 1,
         "contacts": dict(patient.contacts),
+        "routing": dict(patient.routing),
         "discharged": None if patient.discharged is None else dict(patient.discharged),
         # A list: names of instruments may hold dots.
         "completed": [[name, at_s] for name, at_s in patient.completed.items()],
@@ -90,6 +96,7 @@ def _read(found: Mapping[str, Any]) -> Patient:
         **{name: found[name] for name in _PLAIN},
         version=found["version"],
         contacts=found["contacts"],
+        routing=found["routing"],
         discharged=found["discharged"],
         completed=dict(found["completed"]),
         preferences=Preferences(

@@ -143,6 +143,7 @@ async def test_a_patient_is_read_back_as_written(store: Store, relay: Any) -> No
         zone="UTC",
         locale="en",
         track="adult",
+        routing={"region": "US-NY", "track": "adult"},
         discharged={"at": "2026", "reason": "completed"},
         completed={"who5.v1": 5.0},
         preferences=Preferences(("email",), Quiet(1, 2), (60,)),
@@ -154,6 +155,7 @@ async def test_a_patient_is_read_back_as_written(store: Store, relay: Any) -> No
     assert await patients.save(written)
     assert await patients.load(PATIENT) == replace(written, version=1)
     assert not await patients.save(written)
+    assert await patients.cards(10) == [(PATIENT, {"region": "US-NY", "track": "adult"}, "en")]
     await patients.forget(PATIENT)
     left = await patients.load(PATIENT)
     assert left is not None

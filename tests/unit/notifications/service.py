@@ -119,13 +119,16 @@ async def until(true: Callable[[], Awaitable[Any]]) -> Any:
 
 
 @asynccontextmanager
-async def running(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterator[Running]:
+async def running(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, outside: Memory | None = None, **settings: Any
+) -> AsyncIterator[Running]:
     """The service, ready."""
     (folder / "key").write_bytes(KEY)
     (folder / "token").write_text("token")
     (folder / "auth").write_text(AUTH)
     kek = folder / "kek"
-    kek.write_text(fresh_kek_line("k1") + "\n")
+    if not kek.exists():
+        kek.write_text(fresh_kek_line("k1") + "\n")
     monkeypatch.setenv("VIGIL_TWILIO_AUTH_TOKEN_FILE", str(folder / "auth"))
     deployment = DeploymentSettings(
         service_token_file=folder / "token",
@@ -135,7 +138,7 @@ async def running(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any
         crisis_urls="",
     )
     own = NotificationsSettings(**{"poll_s": 0.01, "unread_look_s": 0.01, "public_url": URL, "copied_s": 1.0, **settings})
-    outside = Memory(PREFIX)
+    outside = outside or Memory(PREFIX)
     async with compose_service("notifications", deployment, lambda parts: build(parts, own), outside=outside) as composed:
         here = Running(outside, composed, Keks.read(kek.read_text()))
 

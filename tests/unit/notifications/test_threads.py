@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from shared.chassis.memory import Memory
 from shared.contracts.topics import NOTIFICATIONS
-from tests.unit.notifications.service import Running, running, until
+from tests.unit.notifications.service import PREFIX, Running, running, until
 from tests.unit.shared.asgi import Answer, call
 
 PATIENT = "patient-1"
@@ -165,7 +166,7 @@ async def test_an_unread_message_is_answered_where_the_covering_clinician_cannot
 ) -> None:
     """The provider is not to be reached here: its refusal is the case."""
     days = "mon,tue,wed,thu,fri,sat,sun"
-    hours = {"staffed_days": days, "staffed_from": "00:00", "staffed_to": "23:59", "reply_s": 0.001}
+    hours: dict[str, Any] = {"staffed_days": days, "staffed_from": "00:00", "staffed_to": "23:59", "reply_s": 0.001}
     async with running(tmp_path, monkeypatch, covering_email="cover@example.org", **hours) as service:
         await service.enrol(PATIENT)
         await writes(service, "hello")
@@ -175,3 +176,14 @@ async def test_an_unread_message_is_answered_where_the_covering_clinician_cannot
             return len(found) == 1
 
         await until(answered)
+
+
+async def test_after_a_start_flags_and_guidance_still_know_the_patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = Memory(PREFIX)
+    async with running(tmp_path, monkeypatch, outside=outside, covering_sms="+15550100009") as first:
+        await first.enrol(PATIENT, locale="es-US", track="veterans")
+    async with running(tmp_path, monkeypatch, outside=outside, covering_sms="+15550100009") as second:
+        told = around(await writes(second, "quiero morir"))
+        assert any(line["text_to"] == "838255" for line in told["guidance"])
+        (raised,) = await second.flags()
+        assert raised["routing"]["region"] == "US-NY"
