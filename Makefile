@@ -10,11 +10,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
-# The tiers in the order in which a failure is cheapest to find: without sockets on every processor, then what shares one Kafka
-# and one mongod.
+# The tiers in the order in which a failure is cheapest to find: without sockets on every processor; on real servers in two
+# processes, each with a Kafka and a mongod, that mostly wait; and what tells, breaks or measures a stack with the machine to
+# itself.
 QUICK_TIERS := tests/unit tests/architecture tests/contract
-REAL_TIERS := tests/integration tests/stories tests/e2e tests/faults tests/bench
+REAL_TIERS := tests/integration
+ALONE_TIERS := tests/stories tests/e2e tests/faults tests/bench
 AT_ONCE := -n auto --dist worksteal
+IN_PAIRS := -n 2 --dist loadgroup
 # Tiers that are not there yet are left out; none at all is an error, not a success.
 tiers = $(or $(wildcard $(1)),$(error none of $(1) is there yet))
 
@@ -43,13 +46,14 @@ lint-style:
 test: lint ## Everything that CI runs, on a real Kafka and a real MongoDB
 	$(BIN)/vigil setup
 	$(PYTEST) $(AT_ONCE) $(call tiers,$(QUICK_TIERS))
-	$(PYTEST) $(call tiers,$(REAL_TIERS))
+	$(PYTEST) $(IN_PAIRS) $(call tiers,$(REAL_TIERS))
+	$(PYTEST) $(call tiers,$(ALONE_TIERS))
 
 test-unit: $(STAMP) ## Rules, architecture and contracts: no sockets, no servers
 	$(PYTEST) $(AT_ONCE) $(call tiers,$(QUICK_TIERS))
 
 test-integration: $(STAMP) ## Adapters and the local stack on real servers
-	$(PYTEST) $(call tiers,tests/integration)
+	$(PYTEST) $(IN_PAIRS) $(call tiers,$(REAL_TIERS))
 
 test-e2e: $(STAMP) ## Stories through all processes; with FAST=1 on the embedded stack only, in seconds
 	$(PYTEST) $(if $(FAST),-m "not real_stack") $(call tiers,tests/stories tests/e2e)
