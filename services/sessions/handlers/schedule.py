@@ -62,7 +62,7 @@ class ScheduleHandler:
         """Make a session; whether it is new (the same request again is not)."""
         there = await self._places.of_session(session_id)
         for place in there:
-            if act[0] == place.acts[0][0] and act[1] != place.acts[0][1]:
+            if any(known == act[0] and digest != act[1] for known, digest in place.acts):
                 raise KeyUsed
         if len(there) == len(told.patient_ids):
             return False
