@@ -8,7 +8,7 @@ async def test_a_missed_session_of_somebody_at_risk_is_a_page_a_task_and_a_messa
     answer = await patient.answers_phq9(item9=1)
     await programme.ana.is_paged(answer)
     await programme.ana.replies(answer.code)
-    await patient.is_told("somebody will be in touch")
+    await patient.is_told("in touch")
     await programme.risk_is_known(patient)
 
     session = await programme.schedules([patient, other], in_s=1.0)

@@ -21,6 +21,7 @@ from shared.contracts.sessions import (
     SessionScheduled,
     SessionStarted,
 )
+from shared.telemetry.traces import current_traceparent
 from shared.time.clock import epoch_s
 from shared.time.ids import derived_id
 
@@ -115,6 +116,9 @@ class ObligationHandler:
     ) -> None:
         told = {**fact, "seq": sequence if sequence is not None else envelope.sequence or 0}
         told |= {"at_s": epoch_s(at), "event_id": envelope.id}
+        if (traceparent := current_traceparent()) is not None:
+            # Whoever sends the message, perhaps hours later, goes on with this trace.
+            told["traceparent"] = traceparent
         new = Obligation(
             obligation_id(kind, subject_id, event.patient_id), kind, subject_id, event.patient_id, event.programme_id
         )

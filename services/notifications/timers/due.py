@@ -10,6 +10,7 @@ from services.notifications.domain.obligation import Obligation
 from services.notifications.ports import Conflict, ContactsClosed, Obligations
 from services.notifications.stages.pipeline import Pipeline
 from shared.storage.errors import StoreUnavailable
+from shared.telemetry.traces import NOTHING, Span, span
 
 # A message that cannot be looked at is looked at again after so long.
 DEFECT_S = 60.0
@@ -88,6 +89,10 @@ class DueWork:
                 raise error
 
     async def _step(self, obligation: Obligation, now_s: float) -> None:
+        with _where_it_was_heard(obligation):
+            await self._take(obligation, now_s)
+
+    async def _take(self, obligation: Obligation, now_s: float) -> None:
         try:
             for _ in obligation.all_due(now_s):
                 await self._pipeline.step(obligation, now_s)
@@ -105,3 +110,10 @@ class DueWork:
         except Exception:  # noqa: BLE001 - one message with a defect must not stand before all others
             _log.exception("notification_failed", obligation_id=obligation.obligation_id)
             await self._pipeline.put_off(obligation, now_s, DEFECT_S)
+
+
+def _where_it_was_heard(obligation: Obligation) -> Span:
+    """A span in the trace of what was heard last of the source; nothing where that was in none."""
+    last = max(obligation.facts.values(), key=lambda fact: float(fact["at_s"]), default={})
+    parent = last.get("traceparent")
+    return NOTHING if parent is None else span("send message", "internal", parent=str(parent))
