@@ -80,8 +80,8 @@ class Numbers(Protocol):
         """Whether this number said STOP and nothing since."""
         ...
 
-    async def say(self, number: Phi[str], *, stopped: bool, at_s: float) -> None:
-        """The number says STOP, or takes it back."""
+    async def say(self, number: Phi[str], *, stopped: bool, at_s: float, text_id: str) -> None:
+        """The number says STOP, or takes it back; the same text heard again changes nothing."""
         ...
 
     async def belongs(self, number: Phi[str], patient_id: str) -> None:

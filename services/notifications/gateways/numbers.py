@@ -11,11 +11,13 @@ from services.notifications.ports import ContactsClosed
 from shared.security.keks import Keks, KeyUnavailable
 from shared.security.phi import Phi
 from shared.security.sealing import DataKey
-from shared.storage.documents import Documents
+from shared.storage.documents import Document, Documents
 from shared.storage.errors import DuplicateKey
 
 OWNER = "notifications.numbers"
 PATIENTS_MAX = 20
+# Texts of a number that are known again.
+HEARD_MAX = 20
 
 
 class StoredNumbers:
@@ -30,10 +32,15 @@ class StoredNumbers:
         known = await self._documents.find_one({"_id": await self._fingerprint(number)}, {"stopped": 1})
         return bool(known and known.get("stopped"))
 
-    async def say(self, number: Phi[str], *, stopped: bool, at_s: float) -> None:
+    async def say(self, number: Phi[str], *, stopped: bool, at_s: float, text_id: str) -> None:
         print_ = await self._fingerprint(number)
-        said = {"$set": {"stopped": stopped, "said_s": at_s}}
-        await self._documents.update({"_id": print_}, said, upsert=True)
+        heard = {"heard": {"$each": [text_id], "$slice": -HEARD_MAX}}
+        said: Document = {"$set": {"stopped": stopped, "said_s": at_s}, "$push": heard}
+        try:
+            await self._documents.update({"_id": print_, "heard": {"$ne": text_id}}, said, upsert=True)
+        except DuplicateKey:
+            # The provider tells a text again: what was said since then holds.
+            return
 
     async def belongs(self, number: Phi[str], patient_id: str) -> None:
         print_ = await self._fingerprint(number)

@@ -41,7 +41,7 @@ class InboundHandler:
         """What to answer; raises ContactsClosed while STOP cannot be kept."""
         what = asked(body)
         if what in ("stop", "start"):
-            await self._numbers.say(number, stopped=what == "stop", at_s=self._now_s())
+            await self._numbers.say(number, stopped=what == "stop", at_s=self._now_s(), text_id=text_id)
         known = await self._numbers.patients(number)
         if what == "other":
             for patient_id in known:

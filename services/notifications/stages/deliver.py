@@ -87,7 +87,8 @@ class Delivery:
         if error.fate == "dead":
             await self.mark_dead(draft.patient, channel, opened, error, draft.now_s)
         if error.fate == "stopped" and channel == "sms":
-            await self.numbers.say(opened.addresses[channel], stopped=True, at_s=draft.now_s)
+            text_id = events.notification_id(claimed, item)
+            await self.numbers.say(opened.addresses[channel], stopped=True, at_s=draft.now_s, text_id=text_id)
         await self._recorded(claimed, item, lambda now, one: record.refused(now, one, error, draft.now_s, self.patience))
 
     async def _counted(self, draft: Draft, channel: Channel) -> bool:

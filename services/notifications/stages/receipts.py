@@ -8,6 +8,7 @@ from services.notifications.domain.obligation import Obligation
 from services.notifications.ports import Contacts, ContactsClosed, NotSent
 from services.notifications.stages import record
 from services.notifications.stages.deliver import Delivery
+from shared.time.ids import derived_id
 
 _log = structlog.get_logger(__name__)
 Told = Callable[[Obligation, str, str, NotSent | None], Obligation]
@@ -37,6 +38,7 @@ async def dead_number(delivery: Delivery, contacts: Contacts, obligation: Obliga
         if error.fate == "dead":
             await delivery.mark_dead(patient, "sms", opened, error, now_s)
         elif error.fate == "stopped" and "sms" in opened.addresses:
-            await delivery.numbers.say(opened.addresses["sms"], stopped=True, at_s=now_s)
+            own = derived_id("receipt", obligation.obligation_id, error.code)
+            await delivery.numbers.say(opened.addresses["sms"], stopped=True, at_s=now_s, text_id=own)
     except ContactsClosed as closed:
         _log.warning("dead_address_not_marked", code=closed.code)

@@ -197,7 +197,10 @@ async def test_a_number_is_known_again_and_written_nowhere(store: Store) -> None
     keys = Keys()
     numbers = StoredNumbers(store.documents("numbers"), keys)
     assert not await numbers.stopped(NUMBER)
-    await numbers.say(NUMBER, stopped=True, at_s=1.0)
+    for text_id, stop in (("t1", True), ("t2", False), ("t1", True)):
+        await numbers.say(NUMBER, stopped=stop, at_s=1.0, text_id=text_id)
+    assert not await numbers.stopped(NUMBER), "a text that is told again says nothing new"
+    await numbers.say(NUMBER, stopped=True, at_s=1.0, text_id="t3")
     for patient in ("p1", "p2", "p1"):
         await numbers.belongs(NUMBER, patient)
     assert await numbers.patients(NUMBER) == ("p1", "p2")

@@ -22,7 +22,7 @@ async def opened(house: House, case_id: str = "case-1") -> None:
 async def test_guidance_goes_at_night_after_a_stop_without_consent_and_over_the_count() -> None:
     house = House(NIGHT)
     await house.enrol(consents={"contact_sms": False, "contact_email": False})
-    await house.numbers.say(PatientPhone(PHONE), stopped=True, at_s=NIGHT)
+    await house.numbers.say(PatientPhone(PHONE), stopped=True, at_s=NIGHT, text_id="t1")
     await house.people.prefer(PATIENT, Preferences(channels=()), None)
     for number in range(5):
         await opened(house, f"case-{number}")
@@ -37,7 +37,7 @@ async def test_guidance_goes_at_night_after_a_stop_without_consent_and_over_the_
 async def test_stop_holds_reminders_and_not_guidance() -> None:
     house = House()
     await house.enrol(consents={"contact_sms": True}, email=None)
-    await house.numbers.say(PatientPhone(PHONE), stopped=True, at_s=house.clock.now_s())
+    await house.numbers.say(PatientPhone(PHONE), stopped=True, at_s=house.clock.now_s(), text_id="t1")
     await house.session(SessionScheduled, house.clock.now_s() + 600)
     await opened(house)
     await house.after(600)

@@ -11,6 +11,7 @@ from services.notifications.domain.keywords import asked
 from shared.chassis.application import SYSTEM_CLOCK
 from shared.contracts.sessions import SessionScheduled
 from shared.contracts.topics import SESSIONS
+from shared.time.ids import fresh_id
 from tests.unit.notifications.house import DAY_S, PATIENT, event_of
 from tests.unit.notifications.service import Running, running, until
 
@@ -25,7 +26,7 @@ async def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 
 async def texts(service: Running, body: str, number: str = "+15550199001") -> str:
-    told = await service.provider_says(SMS, {"From": number, "Body": body, "MessageSid": "SM1"})
+    told = await service.provider_says(SMS, {"From": number, "Body": body, "MessageSid": fresh_id()})
     assert told.status == 200, told.body
     return "".join(one.text or "" for one in ElementTree.fromstring(told.body.decode()).iter("Message"))
 
