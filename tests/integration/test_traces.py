@@ -10,12 +10,21 @@ from shared.telemetry.traces import ATTRIBUTES
 from tests.support.clinic import Clinic
 from tests.support.otlp import OtlpReceiver, Seen
 from tests.support.people import Answer, Patient
+from tests.support.programme import Programme
 from tests.support.stack import StackFactory, StackUnderTest
 
 WITHIN_S = 30.0
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 ANSWER = "POST /v1/patients/{patient_id}/assessments"
 PHONE = "+15550987654"
+# Who hears of the answers, the case and the session, and what crisis does.
+_HEARD_BY_EVERYBODY = {
+    *((service, "process cases.v1") for service in ("intake", "sessions", "outcomes", "notifications")),
+    *((service, "process assessments.v1") for service in ("outcomes", "notifications")),
+    *((service, "process sessions.v1") for service in ("outcomes", "notifications")),
+    ("crisis", "page sms"),
+    ("crisis", "page voice"),
+}
 
 
 @pytest_asyncio.fixture
@@ -25,10 +34,10 @@ async def receiver() -> AsyncIterator[OtlpReceiver]:
         yield one
 
 
-async def traced(stack: StackFactory, receiver: OtlpReceiver) -> StackUnderTest:
+async def traced(stack: StackFactory, receiver: OtlpReceiver, *, programme: bool = False) -> StackUnderTest:
     """Two replicas that tell the receiver of every flag and of nothing else."""
     env = {"VIGIL_OTLP_ENDPOINT": receiver.url, "VIGIL_TRACE_ROUTINE_RATIO": "0"}
-    return await stack(replicas=2, env={"*": env})
+    return await stack(replicas=2, env={"*": env}, programme=programme)
 
 
 async def answer(clinic: Clinic, patient: Patient, item9: int, sampled: bool) -> Answer:
@@ -119,6 +128,43 @@ async def test_routine_answers_are_traced_by_their_share_only(receiver: OtlpRece
         await clinic.close_everything()
     assert {span.trace_id for span in receiver.spans} == {TRACE}
     assert len(named(receiver.spans, ANSWER)) == 1
+
+
+async def test_trace_is_unbroken(receiver: OtlpReceiver, stack: StackFactory) -> None:
+    """From two requests, to intake and to sessions, over the bus to every service: page, message, projection are in one trace."""
+    running = await traced(stack, receiver, programme=True)
+    prefix = running.options.topic_prefix
+    async with Programme(running) as programme:
+        patient = await programme.enrol(name="Zebulon Quixley", phone=PHONE)
+        flagged = await answer(programme, patient, item9=3, sampled=True)
+        await programme.ana.is_paged(flagged, "voice")
+        await programme.schedules([patient], in_s=3_600.0, told={"traceparent": f"00-{TRACE}-{CALLER}-01"})
+        await patient.is_told("in touch")
+
+        async def arrived() -> bool:
+            heard = {(span.service, span.name) for span in receiver.of(TRACE)}
+            return {("notifications", f"send {prefix}.notifications.v1"), *_HEARD_BY_EVERYBODY} <= heard
+
+        assert await eventually(arrived, WITHIN_S), Counter((span.service, span.name) for span in receiver.of(TRACE))
+        await programme.close_everything()
+    spans = receiver.of(TRACE)
+
+    assert {span.service for span in spans} == {"intake", "crisis", "sessions", "outcomes", "notifications"}
+    known = {span.span_id for span in spans}
+    begun = [span.name for span in spans if span.parent_id not in known]
+    assert begun == [span.name for span in spans if span.parent_id == CALLER], (
+        "whatever has no parent here has one of the caller's"
+    )
+    assert Counter(begun) == Counter([ANSWER, "POST /v1/sessions"])
+    assert set(below(spans, "page ")) == {"decide"}
+    assert set(below(spans, "process cases.v1")) == {"record case"}
+    assert set(below(spans, f"send {prefix}.notifications.v1")) == {"send message"}
+    assert "process cases.v1" in below(spans, "send message")
+    assert set(below(spans, f"send {prefix}.outcomes.v1")) == {"process assessments.v1"}
+    assert set(below(spans, f"send {prefix}.sessions.v1")) == {"POST /v1/sessions"}
+    for subject in ("assessments", "sessions"):
+        assert set(below(spans, f"process {subject}.v1")) == {f"send {prefix}.{subject}.v1"}
+    said_nothing_of_a_person(spans, receiver, patient.patient_id, flagged.key)
 
 
 def said_nothing_of_a_person(spans: list[Seen], receiver: OtlpReceiver, patient_id: str, key: str) -> None:

@@ -7,7 +7,7 @@ end of a story says which pages nobody had a reason to expect.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, Self, TypeVar
 from urllib.parse import quote
 
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
@@ -54,7 +54,7 @@ class Clinic:
         self._answers: list[Answer] = []
         self._acts_ms: list[float] = []
 
-    async def __aenter__(self) -> "Clinic":
+    async def __aenter__(self) -> Self:
         self._session = ClientSession(connector=TCPConnector(limit=0), timeout=ClientTimeout(total=_CALL_S))
         await self.phone.forget()
         return self

@@ -101,10 +101,18 @@ class Programme(Clinic):
         return Participant(self, patient.patient_id, self, own["phone"])
 
     async def ask(
-        self, service: str, method: str, path: str, body: object = None, *, role: str = "clinician", by: str = "ana"
+        self,
+        service: str,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        role: str = "clinician",
+        by: str = "ana",
+        told: Mapping[str, str] | None = None,
     ) -> Told:
-        """One request to a service of the programme, as this person; a POST has a key of its own."""
-        headers = {"Authorization": f"Bearer {self.servers.token(role, by)}"}
+        """One request to a service of the programme, as this person, with these headers; a POST has a key of its own."""
+        headers = {"Authorization": f"Bearer {self.servers.token(role, by)}", **(told or {})}
         if method == "POST":
             headers["Idempotency-Key"] = fresh_id()
         return await self.call(method, self.servers.url(service) + path, body, headers)
@@ -112,14 +120,21 @@ class Programme(Clinic):
     # Sessions
 
     async def schedules(
-        self, patients: Sequence[Patient], *, kind: str = "group", in_s: float = 0.0, minutes: int = 50, by: str = "ana"
+        self,
+        patients: Sequence[Patient],
+        *,
+        kind: str = "group",
+        in_s: float = 0.0,
+        minutes: int = 50,
+        by: str = "ana",
+        told: Mapping[str, str] | None = None,
     ) -> str:
         """A session for these patients, that begins so many seconds from now; returns its id."""
         body = {"patient_ids": [patient.patient_id for patient in patients], "kind": kind, "minutes": minutes}
         body |= {"starts_at": iso(self.clock.now_s() + in_s), "clinician_id": by}
-        told = await self.ask("sessions", "POST", "/v1/sessions", body)
-        assert told.status == 201, f"scheduling: {told.status} {told.body}"
-        return str(told.body["session_id"])
+        made = await self.ask("sessions", "POST", "/v1/sessions", body, told=told)
+        assert made.status == 201, f"scheduling: {made.status} {made.body}"
+        return str(made.body["session_id"])
 
     async def gives_plan(self, patient: Patient, template: str = "three_by_three", weeks: int = 2, **others: Any) -> Told:
         """A care plan that begins today."""
