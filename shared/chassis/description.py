@@ -16,6 +16,7 @@ EXAMPLES: dict[str, Any] = {
     "assessment_id": "f2b0a7de-5a4c-5b8e-8f1d-6c0e9a3d2b11",
     "task_id": "c8d483f1-634e-52de-8a37-64b03f1895c1",
     "assignment_id": "5e3c0d31-94a7-5d0f-8f0e-7a3f5f0c1f6a",
+    "series_id": "c2a1f6de-1b7a-5f5e-8a43-0b9f3c1d7e22",
     "session_id": "3e0e2c7e-5a55-5d0f-8c37-5d9d1d6b0a42",
     "group_id": "dbt-evening",
     "since": "2026-01-31T08:00:00Z",

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from services.intake.api.plan import STAFF, left_told
 from services.intake.api.problems import not_found, told
-from services.intake.domain.assignments import EVERY_DAYS_MAX, TIMES_MAX, Order, TooManyAssignments
+from services.intake.domain.assignments import EVERY_DAYS_MAX, TIMES_MAX, NoSuchSeries, Order, TooManyAssignments
 from services.intake.handlers.assignments import AssignmentHandler, UnknownInstrument
 from services.intake.queries import AssignmentQueries, BadCursor
 from shared.chassis.http import Problem, authenticate, caller, json_response
@@ -106,5 +106,15 @@ def assignments_router(
         if found is None:
             raise not_found()
         return json_response(found)
+
+    @router.post(f"{PATH}/{{series_id}}/withdraw", openapi_extra=DOCUMENTED, dependencies=[Depends(staff)])
+    async def withdraw(patient_id: str, series_id: str) -> Response:
+        """Take back what a patient has not answered of a series; again, nothing changes."""
+        try:
+            with told():
+                items = await handler.withdraw(patient_id, series_id)
+        except NoSuchSeries:
+            raise not_found() from None
+        return json_response({"items": items})
 
     return router

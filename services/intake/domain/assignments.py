@@ -27,6 +27,10 @@ class TooManyAssignments(Exception):
     """This patient has `SERIES_MAX` series of assignments."""
 
 
+class NoSuchSeries(Exception):
+    """This patient has no series of assignments of this id."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What a clinician asks for. Times are epoch seconds; the window of a repeated one moves by whole days in the patient's zone,
@@ -81,14 +85,29 @@ def assigned(document: Mapping[str, Any], order: Order, *, series_id: str, diges
     return new
 
 
-def withdrawn(document: Mapping[str, Any], new: Document, sheets: Sequence[Answered], now_s: float) -> Document:
-    """`new` with every assignment of `document` that is not answered taken back, each told in its outbox."""
+def withdrawn(
+    document: Mapping[str, Any], new: Document, sheets: Sequence[Answered], now_s: float, *, only: str | None = None
+) -> Document:
+    """`new` with what is not answered of `document`'s assignments taken back, each told in its outbox; `only`: of this series."""
     series, told = [], []
     for one in series_of(document):
-        left = [] if one["withdrawn_at"] else [each for each, done in _with_sheets(one, sheets) if done is None]
+        left = (
+            []
+            if one["withdrawn_at"] or only not in (None, one["series_id"])
+            else [each for each, done in _with_sheets(one, sheets) if done is None]
+        )
         told += [_told(new, one, each, now_s, withdrawn=True) for each in left]
         series.append(one | {"withdrawn_at": iso(now_s)} if left else one)
     return new | {"assignments": series, "outbox": [*new["outbox"], *told]}
+
+
+def without(document: Mapping[str, Any], series_id: str, sheets: Sequence[Answered], now_s: float) -> Document:
+    """The document with what is not answered of this series taken back; the same one when nothing is left to take back. Raises
+    NoSuchSeries."""
+    if all(one["series_id"] != series_id for one in series_of(document)):
+        raise NoSuchSeries
+    new = withdrawn(document, next_version(document), sheets, now_s, only=series_id)
+    return new if new["assignments"] != series_of(document) else dict(document)
 
 
 def series_of(document: Mapping[str, Any]) -> list[Document]:

@@ -1,7 +1,7 @@
 """Assigns instruments to patients."""
 
 from services.intake.bounded import bounded
-from services.intake.domain.assignments import Order, asked, assigned, series_of, shown
+from services.intake.domain.assignments import Order, asked, assigned, series_of, shown, without
 from services.intake.domain.patient import Document
 from services.intake.domain.registry import Registry
 from services.intake.handlers.changes import PatientChanges, of_a_patient_who_is_here
@@ -57,6 +57,21 @@ class AssignmentHandler:
             now_s = self._clock.now_s()
             return assigned(found, order, series_id=series_id, digest=digest, by=by, now_s=now_s)
 
-        document = await self._changes.of(patient_id, change)
+        return await self._of_series(await self._changes.of(patient_id, change), series_id), new
+
+    async def withdraw(self, patient_id: str, series_id: str) -> list[Document]:
+        """Take back what is not answered of a series; its assignments, the earliest first. Again: nothing changes.
+
+        Raises what `PatientChanges.of` raises, and NoSuchSeries.
+        """
+
+        async def change(found: Document) -> Document:
+            sheets = await self._sheets.answered(patient_id, *asked(found))
+            return without(found, series_id, sheets, self._clock.now_s())
+
+        return await self._of_series(await self._changes.of(patient_id, change), series_id)
+
+    async def _of_series(self, document: Document, series_id: str) -> list[Document]:
+        patient_id = document["patient_id"]
         sheets = await bounded(self._sheets.answered(patient_id, *asked(document)), self._bound, self._within_s)
-        return [one for one in shown(document, sheets, self._clock.now_s()) if one["series_id"] == series_id][::-1], new
+        return [one for one in shown(document, sheets, self._clock.now_s()) if one["series_id"] == series_id][::-1]

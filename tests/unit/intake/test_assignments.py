@@ -108,6 +108,26 @@ async def test_a_discharge_takes_back_what_is_not_answered_and_keeps_what_is() -
     assert (await programme("POST", path, WEEKLY, idempotency_key="a")).status == 200, "a repetition is told what it made"
 
 
+async def test_a_series_is_taken_back_as_far_as_it_is_not_answered_and_no_other() -> None:
+    programme = Programme(at("2026-02-24T08:00:01-05:00"))
+    patient = await programme.house.enrol()
+    path = f"/v1/patients/{patient}/assignments"
+    series = (await programme("POST", path, WEEKLY, idempotency_key="a")).json["items"][0]["series_id"]
+    other = (await programme("POST", path, WEEKLY | {"times": 1, "due_from": "2026-03-20T08:00:00-04:00"})).json["items"]
+    await programme.house.send(patient, q9=0)
+    for _ in range(2):
+        told = await programme("POST", f"{path}/{series}/withdraw")
+        assert (told.status, [one["state"] for one in told.json["items"]]) == (
+            200,
+            ["completed", "completed", "withdrawn", "withdrawn"],
+        )
+    taken_back = [data["assignment_id"] for data in programme.told(AssessmentAssigned.TYPE) if data["withdrawn"]]
+    assert taken_back == [one["assignment_id"] for one in told.json["items"][2:]]
+    assert (await programme("GET", f"{path}?status=ahead")).json["items"] == other
+    assert (await programme("POST", f"{path}/nothing/withdraw")).problem == "not-found"
+    assert (await programme("POST", f"{path}/{series}/withdraw", role="patient", sub=patient)).status == 403
+
+
 async def test_what_cannot_be_assigned() -> None:
     programme = Programme(at(MONDAY))
     patient = await programme.house.enrol()
