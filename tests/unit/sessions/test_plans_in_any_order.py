@@ -6,10 +6,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.sessions.domain.group import Group
 from services.sessions.domain.patient import CLOSED_MAX, Heard
+from services.sessions.handlers.observed import OVERBOOKED
 from shared.contracts.crisis import FlagJoined
 from shared.contracts.sessions import SessionCancelled, SessionScheduled
 from shared.time.clock import epoch_s
+from shared.time.ids import derived_id
 from tests.unit.sessions.ward import NOW, PROGRAMME, Ward, discharged, enrolled, moved_to, opened, plan, resolved
 
 EXAMPLES = 40
@@ -162,3 +165,24 @@ async def test_whoever_was_forgotten_is_called_off_and_never_heard_of_again() ->
 async def test_somebody_who_comes_back_after_a_discharge_has_a_plan_again() -> None:
     ward = await heard([(enrolled(), 1), (plan(), 2), (discharged(), 3), (plan("evening", at="2026-03-02T15:00:00Z"), 4)])
     assert len(await calendar(ward)) == 6
+
+
+async def test_a_plan_is_never_refused_for_want_of_a_chair_and_somebody_sees_it() -> None:
+    ward = Ward()
+    await ward.groups.save(Group("g", "group", 2, ("ben",)), None)
+    before = OVERBOOKED._value.get()
+    for number in range(3):
+        await ward.hear(enrolled(f"p{number}"), 1)
+        await ward.hear(plan(patient=f"p{number}", weeks=1, groups=("g",)), 2)
+        assert OVERBOOKED._value.get() == before + (number == 2)
+    places = await ward.all_places()
+    assert len(places) == 9
+    assert {(place.group_id, place.clinician_id) for place in places} == {("g", "ben")}
+    assert len({place.session_id for place in places}) == 3
+
+
+async def test_events_say_whose_word_they_follow() -> None:
+    ward = await heard([(enrolled(), 1), (plan(weeks=1), 2)])
+    causes = {entry["causation_id"] for entry in ward.published.entries.values()}
+    assert causes == {derived_id(plan(weeks=1).model_dump_json())}
+    assert [entry["sequence"] for entry in ward.published.entries.values()] == [1, 1, 1]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from shared.chassis.memory import Memory
 from shared.contracts.patient import CarePlanChanged
 from shared.contracts.risk import RiskFlagged
@@ -104,3 +106,15 @@ async def test_whoever_was_forgotten_has_no_sessions_ahead(tmp_path: Path) -> No
             return {item["state"] for item in items} == {"cancelled"}
 
         await until(all_off)
+
+
+async def test_rooms_of_jitsi_need_their_secret(tmp_path: Path) -> None:
+    secret = tmp_path / "jitsi"
+    secret.write_bytes(b"a secret of jitsi that nobody guesses\n")
+    with pytest.raises(ValueError, match="VIGIL_SESSIONS_JITSI_KEY_FILE"):
+        async with running(tmp_path, rooms="jitsi"):
+            pass
+    async with running(tmp_path, rooms="jitsi", jitsi_key_file=secret, missed_s=900.0) as service:
+        session_id = await service.schedule("p1")
+        told = await service.ask("POST", f"/v1/sessions/{session_id}/start")
+        assert told.json["room"]["url"].startswith(f"https://meet.example.org/vigil-{session_id}?jwt=")
