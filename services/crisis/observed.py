@@ -1,5 +1,7 @@
 """What a replica counts and times, in metrics and log lines; no ids of patients, no addresses."""
 
+import errno
+
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -61,6 +63,10 @@ class Observed:
 
     def on_disk_trouble(self, error: OSError) -> None:
         """The journal could not be written."""
+        if error.errno == errno.ESHUTDOWN:
+            # This replica is going away: what a page under way still learns is for the peers and the store.
+            log.warning("journal_closed")
+            return
         JOURNAL_FAILURES.inc()
         log.error("journal_refused", error=type(error).__name__, errno=error.errno)
 

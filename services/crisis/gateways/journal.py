@@ -41,6 +41,10 @@ class Frame:
     body: bytes
 
 
+# No descriptor.
+_CLOSED = -1
+
+
 class DiskJournal:
     """Appends frames to the current segment and syncs them in a thread. `trouble`: the disk refused the last record or sync."""
 
@@ -68,7 +72,9 @@ class DiskJournal:
         self._thread.start()
 
     def append(self, kind: str, body: bytes) -> int:
-        """Write one record now; returns its position. Raises OSError when the disk refuses."""
+        """Write one record now; returns its position. Raises OSError when the disk refuses, ESHUTDOWN after `close`."""
+        if self._file == _CLOSED:
+            raise OSError(errno.ESHUTDOWN, "the journal is closed")
         if len(body) > RECORD_MAX_BYTES:
             raise RecordTooLong(errno.EMSGSIZE, f"a journal record holds at most {RECORD_MAX_BYTES} bytes")
         try:
@@ -113,7 +119,10 @@ class DiskJournal:
             self._stopping = True
             self._wake.notify()
         self._thread.join()
-        os.close(self._file)
+        # A number that is not ours any more may soon be somebody else's file.
+        file, self._file = self._file, _CLOSED
+        if file != _CLOSED:
+            os.close(file)
 
     def _write(self, frame: bytes) -> None:
         done = os.write(self._file, frame)

@@ -54,6 +54,22 @@ async def test_what_was_appended_is_read_back_by_the_next_life(opened: Callable[
     assert kept(opened()) == [b"one", b"two", b"three"]
 
 
+async def test_a_closed_journal_takes_nothing_and_writes_into_nobody_elses_file(
+    opened: Callable[[], DiskJournal], tmp_path: Path
+) -> None:
+    await filled(opened, b"one")
+    journal = opened()
+    journal.close()
+    # Its number is free again, and the next file gets it.
+    other = os.open(tmp_path / "of somebody else", os.O_WRONLY | os.O_CREAT)
+    with pytest.raises(OSError, match="closed") as raised:
+        journal.append("raw", b"late")
+    os.close(other)
+    assert raised.value.errno == errno.ESHUTDOWN
+    assert not journal.trouble
+    assert (tmp_path / "of somebody else").read_bytes() == b""
+
+
 async def test_a_torn_end_costs_only_itself(opened: Callable[[], DiskJournal]) -> None:
     segment = await filled(opened, b"one", b"two", b"three")
     whole = segment.read_bytes()
