@@ -100,7 +100,7 @@ def docker() -> Check:
 
 
 def memory() -> Check:
-    """What Kafka, MongoDB and six processes take."""
+    """What Kafka, MongoDB and seven processes take."""
     there = psutil.virtual_memory().available
     how = "end other programs, or use `vigil up --embedded`"
     return Check("memory", there >= _MEMORY_BYTES, f"{there / _GIB:.1f} GiB free", "2 GiB free", how)
