@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="What became of patients: tables, p
 _TOKEN_S = 300
 _Out = Annotated[Path, typer.Option("--out", metavar="DIR", file_okay=False, help="Where pages and plots go.")]
 _HERE = Path("vigil-report")
-_SAID = {True: "yes", False: "no", None: "–"}
+_SAID = ("response", "remission", "recovery")
 
 
 @app.command("cohort")
@@ -47,8 +47,7 @@ def patient(patient_id: Annotated[str, typer.Argument(metavar="ID")], out: _Out 
         typer.echo("outcomes has never heard of this patient", err=True)
         raise typer.Exit(USAGE)
     told = answer.body
-    _show_patient(output, told)
-    _pages()
+    _show_patient(output, told, _pages())
     from deploy.report.patient import picture
 
     drawn = picture(told)
@@ -78,7 +77,8 @@ def _show_cohort(output: Output, told: dict[str, Any], pages: Any) -> None:
         title_justify="left",
         box=SIMPLE_HEAD,
     )
-    for column in ("measure", "paired", "missing", "improved", "unchanged", "deteriorated", "response", "remission"):
+    # Eighty columns are enough for all of them.
+    for column in ("measure", "paired", "missing", "better", "same", "worse", "response", "remission"):
         table.add_column(column, justify="left" if column == "measure" else "right", no_wrap=True)
     for one in told["instruments"]:
         change, judged = one["reliable"] or {}, one["judgements"]
@@ -93,20 +93,20 @@ def _show_cohort(output: Output, told: dict[str, Any], pages: Any) -> None:
     output.say(f"attended: {pages.share(told['engagement']['share'])} of planned hours")
 
 
-def _show_patient(output: Output, told: dict[str, Any]) -> None:
+def _show_patient(output: Output, told: dict[str, Any], pages: Any) -> None:
     for one in told["instruments"]:
-        table = Table(title=one["instrument"], title_justify="left", box=SIMPLE_HEAD)
-        for column in ("answered", "total", "band", "change", "reliable", "response", "remission", "recovery"):
-            table.add_column(column, justify="right" if column in ("total", "change") else "left", no_wrap=True)
+        table = Table(title=pages.called(one["instrument"]), title_justify="left", box=SIMPLE_HEAD)
+        for column in ("answered", "total", "band", "change", "reliable", "and"):
+            number = column in ("total", "change")
+            table.add_column(column, justify="right" if number else "left", no_wrap=number or column == "answered")
         for point in one["points"]:
-            change = "–" if point["change"] is None else f"{point['change']:+d}"
             table.add_row(
                 point["answered_at"][:10],
                 str(point["total"]),
                 (point["band"] or "–").replace("_", " "),
-                change,
+                "–" if point["change"] is None else f"{point['change']:+d}",
                 point["reliable"] or "–",
-                *(_SAID[point[name]] for name in ("response", "remission", "recovery")),
+                ", ".join(name for name in _SAID if point[name]) or "–",
             )
         if one["points"]:
             output.say(table)
