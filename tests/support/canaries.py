@@ -30,11 +30,11 @@ PATIENT: Mapping[str, Any] = {
     "location": {"country": "US", "region": "Kestrelmoor Lane 9"},
     "emergency_contact": {"name": "Grizelda Thistledown", "phone": "+15557301947"},
 }
-# Names, numbers (so much of them that no id and no time has it by chance) in any encoding of text; answers as JSON (once or
-# twice encoded), as Python shows them, as BSON elements.
 # The kinds of places that every stack has something in.
 KINDS: Sequence[str] = ("log", "metrics", "page", "topic", "database", "file")
 EMBEDDED_KINDS: Sequence[str] = ("log", "metrics", "page")
+# Names, numbers (so much of them that no id and no time has it by chance) in any encoding of text; answers as JSON (once or
+# twice encoded), as Python shows them, as BSON elements.
 MARKER = re.compile(
     rb"(?i)zebedee|quillfeather|grizelda|thistledown|kestrelmoor|557301946|557301947"
     rb"|\\?\"q[1-9]\\?\"\s*:|'q[1-9]'\s*:|[\x01-\x12]q[1-9]\x00"
