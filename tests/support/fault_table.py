@@ -50,6 +50,23 @@ _RETURNS = """
 ## After everything was dead
 
 """
+_PROGRAMME_HEAD = (
+    "what is broken, under load",
+    "flags",
+    "lost",
+    "twice",
+    "page p99 ms",
+    "against unbroken",
+    "texts",
+    "texts twice",
+)
+_PROGRAMME = """
+## Services of the programme
+
+Killed for {killed_s:g} s, then started again; stopped (SIGSTOP) for as long, then let go. Pages are crisis' own and wait for none
+of these services; texts are what patients read. `against unbroken`: p99 over that of the same run with everything whole.
+
+"""
 _KILLS = """
 ## SIGKILL between acceptance and hand-over
 
@@ -92,6 +109,8 @@ class FaultTable:
         self.rows: list[Row] = []
         self._returns: list[tuple[str, ...]] = []
         self._kills: list[tuple[str, ...]] = []
+        self._programme: list[tuple[str, ...]] = []
+        self._programme_s = 0.0
 
     def returned(self, lost: str, since: str, after_ms: float, bound_ms: float) -> None:
         """A flag that outlived the loss of everything named was paged so long after a moment."""
@@ -101,6 +120,13 @@ class FaultTable:
         """A replica died at a kill point; the slower page came so long after pressing send."""
         self._kills.append((who, where, f"{after_ms:.0f}", str(twice)))
 
+    def programme(self, broken: str, result: Paged, whole: Paged, texts: int, texts_twice: int, for_s: float) -> None:
+        """A service of the programme was killed and stopped, so long each; what became of pages and of texts to patients."""
+        self._programme_s = for_s
+        counts = (str(n) for n in (result.flags, len(result.lost), result.duplicates))
+        ratio = result.p99_ms / whole.p99_ms if whole.p99_ms else float("nan")
+        self._programme.append((broken, *counts, f"{result.p99_ms:.0f}", f"{ratio:.1f}", str(texts), str(texts_twice)))
+
     def text(self) -> str:
         """The page."""
         date = iso(SystemClock().now_s())[:10]
@@ -108,6 +134,8 @@ class FaultTable:
         parts = [_PREFACE.format(about=fill(about, _WIDTH), rows=fill(rows, _WIDTH))]
         parts.append(_markdown([_HEAD, *(row.cells() for row in self.rows)]))
         parts += [_RETURNS, _markdown([_RETURN_HEAD, *self._returns]), _KILLS, _markdown([_KILL_HEAD, *self._kills])]
+        if self._programme:
+            parts += [_PROGRAMME.format(killed_s=self._programme_s), _markdown([_PROGRAMME_HEAD, *self._programme])]
         return "".join(parts)
 
     def write(self, beside: Path) -> Path:
