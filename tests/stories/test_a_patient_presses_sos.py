@@ -65,6 +65,8 @@ async def test_a_press_that_nobody_can_read_pages_too(clinic: Clinic, body: byte
 
 async def test_danger_now_is_imminent_and_a_second_press_with_the_same_key_is_the_same_flag(clinic: Clinic) -> None:
     patient = await clinic.enrol()
+    nobody = await clinic.call("POST", f"{clinic.servers.url('crisis-0')}/v1/sos", {"text_code": "danger_now"})
+    assert (nobody.status, nobody.body["guidance"][0]["phone"]) == (401, "988"), "without a token: whom to call, and no page"
     first = await presses(clinic, patient, b'{"text_code": "danger_now"}', key="k", level="imminent")
     for channel in ("sms", "voice"):
         await clinic.ana.is_paged(first, channel, level="imminent")
@@ -73,11 +75,6 @@ async def test_danger_now_is_imminent_and_a_second_press_with_the_same_key_is_th
     await clinic.ana.replies(first.code)
     await clinic.both_see(patient, owner="ana", level="imminent")
     await clinic.both_hold(patient, first)
-
-
-async def test_whoever_brings_no_token_is_told_whom_to_call(clinic: Clinic) -> None:
-    told = await clinic.call("POST", f"{clinic.servers.url('crisis-0')}/v1/sos", {})
-    assert (told.status, told.body["guidance"][0]["phone"]) == (401, "988")
 
 
 @pytest.mark.real_stack
