@@ -14,6 +14,8 @@ from deploy.compose.smoke import Smoke, SmokeFailed
 from deploy.local.apis import Refused, Unreachable
 from deploy.local.lacks import MachineLacks
 
+_INTERRUPTED = 130
+
 
 def main() -> int:
     """Run the smoke test; returns the exit code."""
@@ -31,6 +33,9 @@ def main() -> int:
     except (EngineRefused, SmokeFailed, Refused, Unreachable) as trouble:
         print(f"FAILED: {trouble}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted; what was made is removed", file=sys.stderr)
+        return _INTERRUPTED
     print(f"ok: {sum(smoke.seconds.values()):.0f} s in all")
     return 0
 
