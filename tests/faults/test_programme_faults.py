@@ -1,12 +1,11 @@
-"""A service of the programme killed, then stopped, while patients answer and miss sessions: pages do not notice, nothing is lost,
-and no patient reads anything twice."""
+"""Services of the programme killed, then stopped, while patients answer and miss sessions: pages do not notice, nothing is lost, and
+no patient reads anything twice."""
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-import pytest
 import pytest_asyncio
 
 from deploy.local.plan import MESSAGES_SENDER
@@ -21,15 +20,24 @@ from tests.support.programme import Participant, Programme
 from tests.support.servers import Servers
 from tests.support.stack import StackFactory, StackUnderTest
 
-PER_S, FOR_S, WHOLE_S = 5.0, 7.0, 2.0
-# Killed at the first of these seconds and back at the second, stopped at the third and let go at the fourth.
-KILLED_S, BACK_S, STOPPED_S, GOES_ON_S = 2.5, 4.0, 5.0, 6.5
-# So many of the patients miss a session: half of them while the service is dead, half while it stands still.
-MISSING = 8
+PER_S, FOR_S, WHOLE_S = 4.0, 12.0, 2.0
+# One after the other, so long each: who, what is done to them, at which second of the load.
+BROKEN_S = 1.5
+TURNS = (
+    ("sessions", "killed", 2.5),
+    ("outcomes", "killed", 4.0),
+    ("notifications", "killed", 5.5),
+    ("sessions", "stopped", 7.0),
+    ("outcomes", "stopped", 8.5),
+    ("notifications", "stopped", 10.0),
+)
+# So many patients miss a session in the middle of each turn.
+MISSING = 2
 MISSED_S = 2.0
 CAUGHT_UP_S = 30.0
 # Not a bound of the design, which has none for this: pages know nothing of these services, and share the machine with them.
 PAGE_MS = 1_000.0
+Event = tuple[float, Callable[[], Awaitable[object]]]
 _ENV = {
     "*": {"VIGIL_CRISIS_STEP_S": "60"},
     "notifications": {"VIGIL_NOTIFICATIONS_MISSED_SECOND_S": "900"},
@@ -62,29 +70,13 @@ async def broken(programme_fault_stack: StackUnderTest) -> AsyncIterator[Breakab
     assert not errors, "unexplained errors:\n" + "\n".join(errors[:20])
 
 
-@pytest.mark.parametrize("service", ["sessions", "outcomes", "notifications"])
-async def test_a_service_is_killed_and_stopped_and_nobody_is_forgotten_or_told_twice(
-    broken: Breakable, table: FaultTable, service: str
+async def test_services_are_killed_and_stopped_and_nobody_is_forgotten_or_told_twice(
+    broken: Breakable, table: FaultTable
 ) -> None:
     async with Programme(broken.running, step_s=60.0) as programme:
         whole = await _pages(programme, await flags_under(programme, per_s=PER_S, for_s=WHOLE_S, events=()))
         sessions: dict[str, Participant] = {}
-
-        async def scheduled() -> None:
-            began_s = programme.clock.monotonic_s()
-            begins_s = (KILLED_S + 0.5 - MISSED_S, STOPPED_S + 0.5 - MISSED_S)
-            for number in range(MISSING):
-                patient = await programme.enrol()
-                in_s = begins_s[number % 2] - (programme.clock.monotonic_s() - began_s)
-                sessions[await programme.schedules([patient], in_s=in_s)] = patient
-
-        events: list[tuple[float, Callable[[], Awaitable[object]]]] = [
-            (0.0, scheduled),
-            (KILLED_S, lambda: broken.kill(service)),
-            (BACK_S, lambda: broken.back(service)),
-            (STOPPED_S, lambda: asyncio.to_thread(broken.freeze, service)),
-            (GOES_ON_S, lambda: asyncio.to_thread(broken.thaw, service)),
-        ]
+        events = [(0.0, lambda: _all_miss_a_session(programme, sessions)), *_faults(broken)]
         answers = await flags_under(programme, per_s=PER_S, for_s=FOR_S, events=events)
         result = await _pages(programme, answers)
 
@@ -92,11 +84,12 @@ async def test_a_service_is_killed_and_stopped_and_nobody_is_forgotten_or_told_t
         assert len(patients) == len(answers) == int(PER_S * FOR_S)
         await asyncio.gather(*(programme.trajectory_of(one, "phq9", 1, CAUGHT_UP_S) for one in patients))
         await asyncio.gather(*(one.has(session, "missed", CAUGHT_UP_S) for session, one in sessions.items()))
-        await asyncio.gather(*(_is_told_once(programme, one, "guidance") for one in patients))
-        await asyncio.gather(*(_is_told_once(programme, one, "session_missed") for one in sessions.values()))
+        await asyncio.gather(*(_is_told(programme, one, "guidance") for one in patients))
+        await asyncio.gather(*(_is_told(programme, one, "session_missed") for one in sessions.values()))
         texts = await _texts(programme)
         twice = {text: count for text, count in texts.items() if count > 1}
-        table.programme(f"{service} killed, then stopped", result, whole, sum(texts.values()), len(twice), BACK_S - KILLED_S)
+        who = "sessions, outcomes, notifications in turn"
+        table.programme(who, result, whole, sum(texts.values()), len(twice), BROKEN_S)
         assert not twice
         assert await _missed_events(broken.running, sessions) == dict.fromkeys(sessions, 1)
         assert not result.lost
@@ -105,12 +98,41 @@ async def test_a_service_is_killed_and_stopped_and_nobody_is_forgotten_or_told_t
         await programme.close_everything()
 
 
+def _faults(broken: Breakable) -> list[Event]:
+    """Every turn's begin and end."""
+
+    def does(work: Callable[..., Any], service: str) -> Callable[[], Awaitable[object]]:
+        async def happen() -> object:
+            done = work(service)
+            return await done if asyncio.iscoroutine(done) else done
+
+        return happen
+
+    found: list[Event] = []
+    for service, how, begin_s in TURNS:
+        begins, ends = (broken.kill, broken.back) if how == "killed" else (broken.freeze, broken.thaw)
+        found += [(begin_s, does(begins, service)), (begin_s + BROKEN_S, does(ends, service))]
+    return found
+
+
+async def _all_miss_a_session(programme: Programme, sessions: dict[str, Participant]) -> None:
+    """Some patients for each turn, whose session is missed in the middle of it; filled in: session id → who misses it."""
+    began_s = programme.clock.monotonic_s()
+
+    async def one(missed_at_s: float) -> None:
+        patient = await programme.enrol()
+        in_s = missed_at_s - MISSED_S - (programme.clock.monotonic_s() - began_s)
+        sessions[await programme.schedules([patient], in_s=in_s)] = patient
+
+    await asyncio.gather(*(one(begin_s + BROKEN_S / 2) for _, _, begin_s in TURNS for _ in range(MISSING)))
+
+
 async def _pages(programme: Programme, answers: Sequence[Answer]) -> Paged:
     assert all(answer.flagged for answer in answers), [answer.status for answer in answers]
     return await paged(programme, answers, ("sms", "voice"), 10.0)
 
 
-async def _is_told_once(programme: Programme, patient: Participant, template: str) -> None:
+async def _is_told(programme: Programme, patient: Participant, template: str) -> None:
     """The message has left, or what became of it is known: nothing is planned or under way any more."""
     found: list[dict[str, Any]] = []
 

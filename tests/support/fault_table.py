@@ -63,7 +63,7 @@ _PROGRAMME_HEAD = (
 _PROGRAMME = """
 ## Services of the programme
 
-Killed for {killed_s:g} s, then started again; stopped (SIGSTOP) for as long, then let go. Pages are crisis' own and wait for none
+Each killed for {killed_s:g} s, then started again; each stopped (SIGSTOP) for as long, then let go. Pages are crisis' own and wait for none
 of these services; texts are what patients read. `against unbroken`: p99 over that of the same run with everything whole.
 
 """
