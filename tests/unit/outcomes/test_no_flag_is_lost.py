@@ -44,7 +44,7 @@ class Struck:
         reporter: str | None = None,
         accepted_s: float | None = None,
     ) -> Flag:
-        flag_id = derived_id(patient_id, level, rule, *cause)
+        flag_id = derived_id(patient_id, level, rule, *(cause or (source_id,)))
         return Flag(flag_id, "default", patient_id, level, rule, source_id, accepted_s or 0.0, 0.0, routing, reporter)
 
     def strike(self, flag: Flag) -> Delivery:
