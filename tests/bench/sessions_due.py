@@ -125,7 +125,9 @@ async def _measured(store: Store, plan: Plan) -> dict[str, Any]:
         handler = DueHandler(places=places, patients=patients, flags=flags, time=time, times=TIMES, settings=settings)
         while found < plan.places:
             await CLOCK.sleep(SETTINGS.due_look_s)
-            found += await handler.look_once()
+            # In two steps: the sum is read after the wait, whatever the others found meanwhile.
+            changed = await handler.look_once()
+            found += changed
 
     async with asyncio.timeout(WITHIN_S):
         await asyncio.gather(*map(looks, lookers))
