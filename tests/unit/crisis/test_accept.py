@@ -196,9 +196,7 @@ class Post:
     """POSTs to the express lane's way in, without a socket."""
 
     def __init__(self, lane: Lane) -> None:
-        self.api = FlagsApi(
-            lane.acceptance, lane.clock, TokenVerifier(KEY), Times(journal_answer=0.02).journal_answer
-        )
+        self.api = FlagsApi(lane.acceptance, lane.clock, TokenVerifier(KEY), Times(journal_answer=0.02).journal_answer)
 
     async def __call__(self, body: Any, scopes: tuple[str, ...] = (FLAG_WRITE,)) -> tuple[int, Any]:
         raw = body if isinstance(body, bytes) else orjson.dumps(body)
