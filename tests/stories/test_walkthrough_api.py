@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.programme import Programme
+from tests.support.programme import WALKERS_NUMBER, Programme
 from tests.support.stack import StackUnderTest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,3 +78,7 @@ def test_every_block_of_the_page_is_run() -> None:
     languages = [language for language, _ in _BLOCK.findall(PAGE.read_text(encoding="utf-8"))]
     assert (languages.count("bash"), languages.count("python"), languages.count("sh")) == (7, 1, 1)
     assert len(languages) == 9
+
+
+def test_the_page_enrols_the_patient_whose_phone_is_known() -> None:
+    assert set(re.findall(r"\+1555\d+", PAGE.read_text(encoding="utf-8"))) == {WALKERS_NUMBER}

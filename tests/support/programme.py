@@ -23,6 +23,8 @@ TOLD_S = 15.0
 # Every patient has a phone of their own; all end in digits that the canaries know.
 _AREAS = iter(range(201, 1000))
 _PATIENTS_NUMBER = re.compile(rf"\+1\d{{3}}{PATIENT['phone'][-7:]}")
+# The patient of docs/walkthrough-api.md, whose guidance may come when that story is over.
+WALKERS_NUMBER = "+15550123456"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,6 @@ class Programme(Clinic):
 
     def _surprise(self, page: Page, person: Clinician | None) -> str | None:
         # What patients are told besides is another story's matter; a page on a patient's phone is everybody's.
-        if person is None and _PATIENTS_NUMBER.fullmatch(page.to):
+        if person is None and (_PATIENTS_NUMBER.fullmatch(page.to) or page.to == WALKERS_NUMBER):
             return None if (page.sender, page.code) == (MESSAGES_SENDER, None) else "a page on a patient's phone"
         return super()._surprise(page, person)
