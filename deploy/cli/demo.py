@@ -15,7 +15,7 @@ from deploy.cli.output import VERDICT_FAILED, JsonTo, Output
 from deploy.local.apis import Refused, Unreachable
 from deploy.local.demo_story import Story
 from deploy.local.home import ROOT
-from deploy.local.plan import PROGRAMME, STEP_S
+from deploy.local.plan import STEP_S
 from deploy.local.prepare import Parts
 from deploy.local.private import end_private, private_options, private_parts
 from deploy.local.processes import NotReady, ProcessDied
@@ -70,7 +70,7 @@ async def _run(output: Output, stack: Stack, started_s: float) -> dict[str, Any]
     try:
         servers = "" if stack.options.embedded else "Kafka, MongoDB, "
         with output.console.status(f"{servers}the services and a phone network are starting …"):
-            await stack.start(beside=PROGRAMME)
+            await stack.start()
         ready_s = clock.monotonic_s() - began_s
         output.say(_ready(stack, ready_s))
         telling = asyncio.create_task(screen.run(story.told))

@@ -46,7 +46,6 @@ class ProgrammeStory:
     async def run(self) -> None:
         """From the sheets to the end; raises StoryFailed, Unreachable, Refused, ProcessDied, NotReady."""
         telling = self._telling
-        await asyncio.gather(*(telling.stack.wait_ready(name) for name in PROGRAMME))
         token = telling.stack.token("clinician", "demo-clinician")
         urls = {name: [telling.stack.url(name)] for name in ("intake", *PROGRAMME)}
         self._ask = {name: Caller(name, telling.session, url, token) for name, url in urls.items()}

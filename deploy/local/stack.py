@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from deploy.local.credentials import Credentials, ensure_credentials
@@ -68,9 +68,8 @@ class Stack:
         """Keys and tokens."""
         return self.layout.credentials
 
-    async def start(self, *, beside: Collection[str] = ()) -> "Stack":
-        """Start everything, in order, and return once all of it is ready but what is named `beside`: whoever needs that waits
-        for it (`wait_ready`).
+    async def start(self) -> "Stack":
+        """Start everything, in order, and return once all of it is ready.
 
         Raises ProcessDied, NotReady or MachineLacks; then, as on a cancellation, nothing is left running.
         """
@@ -78,7 +77,7 @@ class Stack:
             self._layout = self._lay_out()
             if self.options.embedded:
                 self._run_embedded()
-                await self._all_ready(beside)
+                await self._all_ready()
                 return self
             if set(self.options.replica_names) - self.options.without:
                 self._forks.begin()
@@ -87,7 +86,7 @@ class Stack:
             await create_topics(self.layout.kafka, self.options.topic_prefix)
             for plan in self._vigil_plans():
                 self._run(plan)
-            await self._all_ready(beside)
+            await self._all_ready()
         except BaseException:
             await self.shut_down()
             raise
@@ -132,8 +131,8 @@ class Stack:
         else:
             await process.wait_ready(within_s)
 
-    async def _all_ready(self, beside: Collection[str]) -> None:
-        await asyncio.gather(*(self.wait_ready(name) for name in self._entries if name not in beside))
+    async def _all_ready(self) -> None:
+        await asyncio.gather(*(self.wait_ready(name) for name in self._entries))
 
     async def kill(self, name: str) -> None:
         """SIGKILL; returns after the exit and once the port is free."""
